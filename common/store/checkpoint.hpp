@@ -13,9 +13,9 @@
 namespace trainyard::store {
 
 struct PartInfo {
-  std::string file;        // relative to the directory
+  std::string file;  // relative to the directory
   std::uint64_t bytes = 0;
-  std::string checksum;    // CRC-32, 8 hex digits
+  std::string checksum;  // CRC-32, 8 hex digits
   friend bool operator==(const PartInfo&, const PartInfo&) = default;
 };
 
@@ -34,7 +34,8 @@ Status write_manifest(const std::string& directory, const Manifest& manifest);
 /// Checks that each part is there with its size; checksums are checked by read_part.
 Result<Manifest> read_manifest(const std::string& directory);
 Result<std::string> read_part(const std::string& directory, const PartInfo& part);
-/// Removes all but the newest `keep` checkpoints (one is always kept), and torn directories older than the newest. Returns how many went.
+/// Removes all but the newest `keep` checkpoints (one is always kept), and torn directories older than the
+/// newest. Returns how many went.
 Result<std::size_t> prune(const std::string& checkpoints, std::uint32_t keep);
 
 }  // namespace trainyard::store

@@ -20,7 +20,8 @@ Status make_directories(const std::string& path);
 Status sync_directory(const std::string& path);
 std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t seed = 0);  // ISO 3309, as zlib has it
 
-/// An advisory lock on a file, held until destroyed; also gone when the process dies. Errc::conflict names the holder.
+/// An advisory lock on a file, held until destroyed; also gone when the process dies. Errc::conflict names
+/// the holder.
 class FileLock {
  public:
   static Result<FileLock> take(const std::string& path);
