@@ -43,6 +43,7 @@ struct DataHeader {
   std::uint64_t sequence = 0;      // push: the step, from 1, applied exactly once. values: last applied step
   std::uint32_t samples = 0;       // push: how many samples the gradient is the sum over
   bool checkpoint = false;         // push of rank 0: write a checkpoint after this step
+  bool last = false;               // push of rank 0: training ends with this step. values: it has ended with it
   std::uint64_t epoch = 0;
   std::uint64_t steps_per_epoch = 0;    // init: for the learning-rate schedule
   std::vector<SliceInfo> slices;        // init: what the payload holds
