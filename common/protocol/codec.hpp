@@ -1,5 +1,6 @@
-// Bytes <-> messages. Rejects what is malformed, too large (1 MiB; job files and log chunks fit) or holds more
-// than 100,000 elements, so that cores never see nonsense. The only user of Protobuf for control messages.
+// Bytes <-> messages. Rejects what is malformed, too large (4 MiB; job files and log chunks fit) or holds
+// more than 100,000 elements, so that cores never see nonsense. The only user of Protobuf for control
+// messages.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,11 @@ namespace trainyard::protocol {
 
 inline constexpr std::size_t message_bytes_max = std::size_t{4} << 20;
 
+/// Keeps the bounds of messages.hpp by cutting what is longer: last_lines, PartitionDone::bad,
+/// LogChunk::bytes (the reader asks on from `offset`). Above message_bytes_max, reports of tasks go without
+/// their last_lines.
 std::string encode(const Message& message);
+/// Errc::corrupt when the bytes are not a message; Errc::invalid names the field that cannot be right.
 Result<Message> decode(std::string_view bytes);
 /// "Heartbeat", for logs.
 const char* name(const Message& message);

@@ -1,0 +1,147 @@
+#include "common/protocol/data.hpp"
+
+#include <google/protobuf/stubs/logging.h>
+
+#include "common/base/text.hpp"
+#include "common/protocol/bounds.hpp"
+#include "common/protocol/scan.hpp"
+#include "common/protocol/v1/data.pb.h"
+
+namespace trainyard::protocol {
+namespace {
+
+constexpr std::size_t header_bytes_max = std::size_t{1} << 20;
+
+v1::DataKind kind(DataKind kind) {
+  switch (kind) {
+    case DataKind::init:
+      return v1::DATA_KIND_INIT;
+    case DataKind::pull:
+      return v1::DATA_KIND_PULL;
+    case DataKind::push:
+      return v1::DATA_KIND_PUSH;
+    case DataKind::values:
+      return v1::DATA_KIND_VALUES;
+    case DataKind::refused:
+      return v1::DATA_KIND_REFUSED;
+  }
+  return v1::DATA_KIND_UNSPECIFIED;
+}
+
+std::optional<DataKind> kind(v1::DataKind kind) {
+  switch (kind) {
+    case v1::DATA_KIND_INIT:
+      return DataKind::init;
+    case v1::DATA_KIND_PULL:
+      return DataKind::pull;
+    case v1::DATA_KIND_PUSH:
+      return DataKind::push;
+    case v1::DATA_KIND_VALUES:
+      return DataKind::values;
+    case v1::DATA_KIND_REFUSED:
+      return DataKind::refused;
+    default:
+      return std::nullopt;
+  }
+}
+
+v1::SliceKind kind(SliceKind kind) {
+  switch (kind) {
+    case SliceKind::weight:
+      return v1::SLICE_KIND_WEIGHT;
+    case SliceKind::bias:
+      return v1::SLICE_KIND_BIAS;
+    case SliceKind::buffer:
+      return v1::SLICE_KIND_BUFFER;
+  }
+  return v1::SLICE_KIND_UNSPECIFIED;
+}
+
+std::optional<SliceKind> kind(v1::SliceKind kind) {
+  switch (kind) {
+    case v1::SLICE_KIND_WEIGHT:
+      return SliceKind::weight;
+    case v1::SLICE_KIND_BIAS:
+      return SliceKind::bias;
+    case v1::SLICE_KIND_BUFFER:
+      return SliceKind::buffer;
+    default:
+      return std::nullopt;
+  }
+}
+
+Error wrong(const char* field) {
+  return {Errc::invalid, format("data header: field \"{}\" is missing or out of range", field)};
+}
+
+}  // namespace
+
+std::string encode(const DataHeader& header) {
+  v1::DataHeader out;
+  out.set_kind(kind(header.kind));
+  out.set_job(header.job);
+  out.set_incarnation(header.incarnation);
+  out.set_trainer(header.trainer);
+  out.set_shard(header.shard);
+  out.set_sequence(header.sequence);
+  out.set_samples(header.samples);
+  out.set_checkpoint(header.checkpoint);
+  out.set_last(header.last);
+  out.set_epoch(header.epoch);
+  out.set_steps_per_epoch(header.steps_per_epoch);
+  for (const auto& slice : header.slices) {
+    auto& to = *out.add_slices();
+    to.set_offset(slice.offset);
+    to.set_length(slice.length);
+    to.set_kind(kind(slice.kind));
+  }
+  out.set_reason(header.reason.substr(0, text_bytes_max));
+  return out.SerializeAsString();
+}
+
+Result<DataHeader> decode_data_header(std::string_view bytes) {
+  if (bytes.size() > header_bytes_max)
+    return Error{Errc::corrupt, format("a data header of {} bytes is above the limit of {}", bytes.size(),
+                                       header_bytes_max)};
+  if (auto scanned = scan(bytes, *v1::DataHeader::descriptor(), elements_max); !scanned)
+    return scanned.error().with("data header");
+  google::protobuf::LogSilencer silence;  // a peer must not be able to fill our log
+  v1::DataHeader in;
+  if (!in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return Error{Errc::corrupt, "data header: the bytes are not a message"};
+
+  const auto what = kind(in.kind());
+  if (!what) return wrong("kind");
+  if (in.job() == 0 || in.job() > count_max) return wrong("job");
+  if (in.incarnation() == 0) return wrong("incarnation");
+  if (in.trainer() >= members_max) return wrong("trainer");
+  if (in.shard() >= members_max) return wrong("shard");
+  if (in.sequence() > count_max) return wrong("sequence");
+  if (in.epoch() > count_max) return wrong("epoch");
+  if (in.steps_per_epoch() > count_max) return wrong("steps_per_epoch");
+  if (in.reason().size() > text_bytes_max) return wrong("reason");
+  DataHeader out{.kind = *what,
+                 .job = in.job(),
+                 .incarnation = in.incarnation(),
+                 .trainer = in.trainer(),
+                 .shard = in.shard(),
+                 .sequence = in.sequence(),
+                 .samples = in.samples(),
+                 .checkpoint = in.checkpoint(),
+                 .last = in.last(),
+                 .epoch = in.epoch(),
+                 .steps_per_epoch = in.steps_per_epoch(),
+                 .slices = {},
+                 .reason = in.reason()};
+  std::uint64_t total = 0;
+  for (const auto& slice : in.slices()) {
+    const auto slice_kind = kind(slice.kind());
+    if (!slice_kind) return wrong("slices.kind");
+    if (slice.offset() > count_max) return wrong("slices.offset");
+    if (slice.length() > count_max || (total += slice.length()) > count_max) return wrong("slices.length");
+    out.slices.push_back({slice.offset(), slice.length(), *slice_kind});
+  }
+  return out;
+}
+
+}  // namespace trainyard::protocol
