@@ -1,0 +1,226 @@
+#include <algorithm>
+#include <cmath>
+
+#include "common/config/fields.hpp"
+#include "common/config/tables.hpp"
+
+namespace trainyard::config {
+
+namespace {
+
+std::string accept_name(const std::string& text) {
+  const auto alnum = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  const bool good = !text.empty() && text.size() <= 63 && alnum(text[0]) &&
+                    std::all_of(text.begin(), text.end(),
+                                [&](char c) { return alnum(c) || c == '.' || c == '_' || c == '-'; });
+  return good ? ""
+              : format(
+                    "'{}' is not a name: letters, digits, '.', '_' and '-', at most 63, the first a letter "
+                    "or digit",
+                    shortened(text));
+}
+
+Field<Resources> custom_field() {
+  return {"custom",
+          "Named resources; only 0 in this release.",
+          {{"type", "object"}},
+          "map of numbers",
+          false,
+          [](const Node& node, const std::string& path, Resources&, Problems& problems) {
+            if (!expect_map(node, path, problems)) return;
+            for (const Entry& entry : node.entries) {
+              if (entry.value.text != "0")
+                problems.add(entry.value.place, child_path(path, entry.key),
+                             "custom resources are not supported in this release; leave it out");
+            }
+          },
+          {},
+          {}};
+}
+
+Table<Resources> resources_table() {
+  return {number(&Resources::cpus, "cpus", 0.001, 65536, "Cores."),
+          size(&Resources::memory, "memory", 1 << 20, "Memory."),
+          integer(&Resources::gpus, "gpus", 0, 1024, "GPUs, whole ones."), custom_field()};
+}
+
+Table<ClusterSection> cluster_section() {
+  using S = ClusterSection;
+  const Table<S> resources{section(&S::trainer, "trainer", resources_table(), "What one trainer gets."),
+                           section(&S::ps, "ps", resources_table(), "What one parameter-server shard gets.")};
+  const Table<S> placement{flag(&S::spread, "spread", "Prefer different nodes over packing."),
+                           labels(&S::require, "require", "Labels that a node must have."),
+                           later<S>("prefer", {}, "Labels that a node should have.")};
+  return {
+      integer(&S::trainers, "trainers", 1, 1024, "Trainers."),
+      integer(&S::parameter_servers, "parameter_servers", 0, 1024, "Parameter-server shards."),
+      later<S>("evaluator", {"false"}, "Evaluates each checkpoint beside the training."),
+      group<S>("resources", resources, "What each task gets."),
+      group<S>("placement", placement, "Where tasks may run."),
+      later<S>("elastic", {}, "Bounds between which the number of trainers may change."),
+      integer(&S::restarts, "restarts", 0, 1000, "Restarts of the gang before the job fails."),
+      duration(&S::time_limit, "time_limit", "The job is stopped after so long; 0s: never."),
+  };
+}
+
+Table<StrategySection> strategy_section() {
+  using S = StrategySection;
+  return {
+      choice(&S::kind, "kind",
+             {{"parameter_server", StrategyKind::parameter_server}, {"local", StrategyKind::local}},
+             {"all_reduce", "pipeline"}, "How trainers share their work; local: one trainer, no shards."),
+      choice(&S::update, "update", {{"sync", UpdateRule::sync}}, {"async", "ssp", "dc_asgd"},
+             "When updates are applied."),
+      later<S>("staleness", {"*"}, "Bound of ssp, in steps."),
+      later<S>("backup_trainers", {"0"}, "Slowest updates that are dropped."),
+      later<S>("dc_asgd", {"*"}, "Settings of dc_asgd."),
+      later<S>("compression", {"none"}, "Of gradients on the wire."),
+  };
+}
+
+Table<DataSection> data_section() {
+  using S = DataSection;
+  const Table<S> source{
+      choice(&S::source, "kind", {{"images", SourceKind::images}, {"mnist", SourceKind::mnist}},
+             {"tfrecord", "csv", "libsvm", "text", "jsonl", "mongodb", "video", "stream"},
+             "images: a folder of class folders of JPEG files; mnist: a folder of the four idx files."),
+      required(text(&S::path, "path", "The folder; relative to the job file."))};
+  const Table<S> split{number(&S::train, "train", 0.01, 1, "Part for training."),
+                       number(&S::validation, "validation", 0, 1, "Part for validation."),
+                       number(&S::test, "test", 0, 1,
+                              "Part for the final test; a dataset with a test set of its own keeps that."),
+                       integer(&S::split_seed, "seed", 0, 1ull << 53, "Which records fall where.")};
+  Field<S> bad = {"on_bad_record",
+                  "skip: leave it out, count and list it; fail: end the job.",
+                  {{"enum", {"skip", "fail"}}},
+                  "skip, fail",
+                  false,
+                  [](const Node& node, const std::string& path, S& out, Problems& problems) {
+                    if (node.text == "skip" || node.text == "fail")
+                      out.fail_on_bad_record = node.text == "fail";
+                    else
+                      problems.add(node.place, path,
+                                   format("{} is not one of skip, fail", description(node)));
+                  },
+                  [](const S& value) { return Json(value.fail_on_bad_record ? "fail" : "skip"); },
+                  {}};
+  return {
+      group<S>("source", source, "Where the records are."),
+      later<S>("feed", {"direct"}, "Who reads: direct, the trainers themselves."),
+      group<S>("split", split, "Parts of the dataset; they sum to 1."),
+      transform_field(),
+      bad,
+      integer(&S::batch_size, "batch_size", 1, 65536, "Records a step on each trainer."),
+      integer(&S::loaders, "loaders", 1, 256, "Threads that decode, on each trainer."),
+  };
+}
+
+Table<ModelSection> model_section() {
+  using S = ModelSection;
+  return {required(layers_field()), later<S>("loss", {"softmax_cross_entropy"}, "What is minimized."),
+          later<S>("preset", {}, "A network by name."), later<S>("onnx", {}, "A network from a file.")};
+}
+
+Table<TrainSection> train_section() {
+  using S = TrainSection;
+  using O = OptimizerSection;
+  using C = ScheduleSection;
+  const Table<O> optimizer{
+      choice(&O::kind, "kind", {{"sgd", OptimizerKind::sgd}},
+             {"adam", "adamw", "adagrad", "rmsprop", "ftrl", "lars", "lamb"}, "The update rule."),
+      number(&O::learning_rate, "learning_rate", 0, 1000, "Step size."),
+      number(&O::momentum, "momentum", 0, 0.9999, "Of SGD."),
+      flag(&O::nesterov, "nesterov", "Nesterov's momentum."),
+      number(&O::weight_decay, "weight_decay", 0, 1, "L2 penalty of weights, not of biases and batch norm.")};
+  const Table<C> schedule{
+      choice(&C::kind, "kind",
+             {{"constant", ScheduleKind::constant},
+              {"step", ScheduleKind::step},
+              {"cosine", ScheduleKind::cosine}},
+             {"one_cycle", "polynomial"}, "How the learning rate changes."),
+      integer(&C::warmup_steps, "warmup_steps", 0, 1ull << 40, "Steps of linear growth from 0."),
+      integer(&C::step_epochs, "step_epochs", 1, 1'000'000, "step: epochs between two drops."),
+      number(&C::factor, "factor", 0, 1, "step: what a drop multiplies by.")};
+  const Table<EarlyStop> early{
+      text(&EarlyStop::metric, "metric", "validation/accuracy or validation/loss.",
+           [](const std::string& text) {
+             return text == "validation/accuracy" || text == "validation/loss"
+                        ? std::string()
+                        : format("'{}' is not one of validation/accuracy, validation/loss", shortened(text));
+           }),
+      integer(&EarlyStop::patience, "patience", 1, 100'000, "Epochs without improvement.")};
+  Field<S> early_stop = {
+      "early_stop",
+      "End when a metric no longer improves.",
+      section_schema(early),
+      "section",
+      false,
+      [=](const Node& node, const std::string& path, S& out, Problems& problems) {
+        if (node.kind == Node::Kind::null) return;
+        out.early_stop.emplace();
+        read_section(node, path, early, *out.early_stop, problems);
+      },
+      [=](const S& value) { return value.early_stop ? show_section(early, *value.early_stop) : Json(); },
+      [=](const std::string& path, std::string& out) { section_page(early, path, out); }};
+  return {
+      integer(&S::epochs, "epochs", 1, 1'000'000, "Passes over the training split."),
+      section(&S::optimizer, "optimizer", optimizer, "How values change."),
+      section(&S::schedule, "schedule", schedule, "How the learning rate changes."),
+      later<S>("precision", {"fp32"}, "Of activations and gradients."),
+      integer(&S::seed, "seed", 0, 1ull << 53, "Of initial values, order, augmentation and dropout."),
+      early_stop,
+  };
+}
+
+}  // namespace
+
+Table<JobSpec> job_table() {
+  using S = JobSpec;
+  return {
+      choice(&S::kind, "kind", {{"train", JobKind::train}}, {"evaluate", "predict", "command"},
+             "What the job does."),
+      required(text(&S::name, "name", "Name of the job.", accept_name)),
+      text(&S::queue, "queue", "Queue that it waits in.", accept_name),
+      integer(&S::priority, "priority", 0, 100, "Higher goes first."),
+      section(&S::cluster, "cluster", cluster_section(), "The gang."),
+      section(&S::strategy, "strategy", strategy_section(), "How the gang works together."),
+      required(section(&S::data, "data", data_section(), "The records.")),
+      required(section(&S::model, "model", model_section(), "The network.")),
+      section(&S::train, "train", train_section(), "The training."),
+      section(&S::checkpoint, "checkpoint",
+              Table<CheckpointSection>{
+                  duration(&CheckpointSection::every, "every", "Time between two checkpoints."),
+                  integer(&CheckpointSection::keep, "keep", 1, 1000, "Checkpoints that are kept.")},
+              "What survives a crash."),
+      section(&S::output, "output",
+              Table<OutputSection>{
+                  text(&OutputSection::path, "path", "Folder of the model bundle; out/NAME unless given."),
+                  later<OutputSection>("tensorboard", {"false"}, "Event files for TensorBoard.")},
+              "What the job leaves."),
+      later<S>("command", {}, "Program of a command job."),
+      later<S>("files", {}, "Files shipped with the job."),
+  };
+}
+
+void check_job(const Node& root, const JobSpec& spec, Problems& problems) {
+  const auto at = [&](const std::string& path, const std::string& message) {
+    problems.add(nearest_node(root, path).place, path, message);
+  };
+  const double sum = spec.data.train + spec.data.validation + spec.data.test;
+  if (std::abs(sum - 1) > 1e-6)
+    at("data.split", format("train, validation and test sum to {}, not to 1", sum));
+  if (spec.model.layers.empty()) at("model.layers", "a network needs at least one layer");
+  if (spec.strategy.kind == StrategyKind::local) {
+    if (spec.cluster.trainers != 1)
+      at("cluster.trainers", "strategy local has one trainer; use 1, or strategy parameter_server");
+    if (spec.cluster.parameter_servers != 0)
+      at("cluster.parameter_servers", "strategy local has no parameter servers; use 0");
+  } else if (spec.cluster.parameter_servers == 0) {
+    at("cluster.parameter_servers",
+       "strategy parameter_server needs at least 1; or use strategy local with one trainer");
+  }
+}
+
+}  // namespace trainyard::config

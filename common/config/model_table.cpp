@@ -1,0 +1,318 @@
+#include <array>
+
+#include "common/config/fields.hpp"
+#include "common/config/tables.hpp"
+
+namespace trainyard::config {
+
+namespace {
+
+/// One kind of layer: its name in the file and its options.
+struct LayerKind {
+  std::string name;
+  Layer::Kind kind;
+  Table<Layer> table;
+  Layer defaults;
+};
+
+Field<Layer> padding_field() {
+  return {"padding",
+          "same: the output is the input's size divided by the stride, rounded up; valid: no padding.",
+          {{"enum", {"same", "valid"}}},
+          "same, valid",
+          false,
+          [](const Node& node, const std::string& path, Layer& out, Problems& problems) {
+            if (node.text == "same" || node.text == "valid")
+              out.same = node.text == "same";
+            else
+              problems.add(node.place, path, format("{} is not one of same, valid", description(node)));
+          },
+          [](const Layer& layer) { return Json(layer.same ? "same" : "valid"); },
+          {}};
+}
+
+Layer layer_of(Layer::Kind kind) {
+  Layer layer;
+  layer.kind = kind;
+  if (kind == Layer::Kind::max_pool || kind == Layer::Kind::avg_pool) layer.stride = 0;
+  return layer;
+}
+
+const std::vector<LayerKind>& layer_kinds() {
+  using K = Layer::Kind;
+  static const std::vector<LayerKind> kinds = [] {
+    const Table<Layer> pool{integer(&Layer::size, "size", 1, 1024, "Side of the window."),
+                            integer(&Layer::stride, "stride", 0, 1024, "Step of the window; 0: its size.")};
+    std::vector<LayerKind> list{
+        {"conv2d",
+         K::conv2d,
+         {required(integer(&Layer::filters, "filters", 1, 65536, "Output channels.")),
+          required(integer(&Layer::kernel, "kernel", 1, 255, "Side of the kernel.")),
+          integer(&Layer::stride, "stride", 1, 255, "Step of the kernel."), padding_field(),
+          flag(&Layer::bias, "bias", "Whether each channel has a bias.")},
+         {}},
+        {"batch_norm", K::batch_norm, {}, {}},
+        {"relu", K::relu, {}, {}},
+        {"max_pool", K::max_pool, pool, {}},
+        {"avg_pool", K::avg_pool, pool, {}},
+        {"global_avg_pool", K::global_avg_pool, {}, {}},
+        {"flatten", K::flatten, {}, {}},
+        {"dense",
+         K::dense,
+         {required(integer(&Layer::units, "units", 1, 1'000'000, "Outputs.")),
+          flag(&Layer::bias, "bias", "Whether each output has a bias.")},
+         {}},
+        {"dropout",
+         K::dropout,
+         {number(&Layer::rate, "rate", 0, 0.99, "Share of the values set to zero in training.")},
+         {}},
+    };
+    for (LayerKind& kind : list) kind.defaults = layer_of(kind.kind);
+    return list;
+  }();
+  return kinds;
+}
+
+std::vector<std::string> layer_names() {
+  std::vector<std::string> names;
+  for (const LayerKind& kind : layer_kinds()) names.push_back(kind.name);
+  return names;
+}
+
+/// "- relu" or "- relu: {...}": the name, its place, and the node of the options.
+struct Named {
+  std::string name;
+  Place place;
+  const Node* options = nullptr;
+};
+
+std::optional<Named> one_key(const Node& node, const std::string& path, const std::string& example,
+                             Problems& problems) {
+  if (node.kind == Node::Kind::scalar) return Named{node.text, node.place, nullptr};
+  if (node.kind == Node::Kind::map && node.entries.size() == 1)
+    return Named{node.entries[0].key, node.entries[0].place, &node.entries[0].value};
+  problems.add(
+      node.place, path,
+      format("expected one key with its options, for example {}; got {}", example,
+             node.kind == Node::Kind::map ? format("{} keys", node.entries.size()) : description(node)));
+  return std::nullopt;
+}
+
+void read_layer(const Node& node, const std::string& path, std::vector<Layer>& out, Problems& problems) {
+  const auto named = one_key(node, path, "{conv2d: {filters: 32, kernel: 3}}", problems);
+  if (!named) return;
+  for (const LayerKind& kind : layer_kinds()) {
+    if (kind.name != named->name) continue;
+    Layer layer = kind.defaults;
+    layer.line = node.place.line;
+    layer.column = node.place.column;
+    Node none;
+    none.place = named->place;
+    read_section(named->options ? *named->options : none, child_path(path, kind.name), kind.table, layer,
+                 problems);
+    out.push_back(layer);
+    return;
+  }
+  const auto names = layer_names();
+  const auto hint = nearest(named->name, names);
+  problems.add(named->place, path,
+               format("unknown layer '{}'; {}", shortened(named->name),
+                      hint ? format("did you mean '{}'?", *hint) : "known: " + join(names, ", ")));
+}
+
+Json show_layer(const Layer& layer) {
+  for (const LayerKind& kind : layer_kinds()) {
+    if (kind.kind == layer.kind) return Json{{kind.name, show_section(kind.table, layer)}};
+  }
+  return {};
+}
+
+Json layer_schema() {
+  Json properties = Json::object();
+  for (const LayerKind& kind : layer_kinds()) properties[kind.name] = section_schema(kind.table);
+  Json map = schema_of_object(properties, {});
+  map["minProperties"] = map["maxProperties"] = 1;
+  return {{"type", "array"}, {"minItems", 1}, {"items", {{"anyOf", {map, {{"enum", layer_names()}}}}}}};
+}
+
+using Kind = Transform::Kind;
+constexpr std::array imagenet_mean{0.485f, 0.456f, 0.406f}, imagenet_deviation{0.229f, 0.224f, 0.225f};
+constexpr float mnist_mean = 0.1307f, mnist_deviation = 0.3081f;
+
+/// "64" or "[height, width]".
+bool read_sides(const Node& node, const std::string& path, Transform& out, Problems& problems) {
+  std::vector<const Node*> nodes;
+  if (node.kind == Node::Kind::scalar) nodes = {&node, &node};
+  if (node.kind == Node::Kind::sequence && node.items.size() == 2) nodes = {&node.items[0], &node.items[1]};
+  if (nodes.empty()) {
+    problems.add(node.place, path, format("expected [height, width] in pixels, got {}", description(node)));
+    return false;
+  }
+  std::array<std::uint32_t, 2> sides{};
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto value = parse_uint(nodes[i]->text);
+    if (nodes[i]->kind != Node::Kind::scalar || !value || *value < 1 || *value > 8192) {
+      problems.add(nodes[i]->place, path,
+                   format("{} is not a side of 1..8192 pixels", description(*nodes[i])));
+      return false;
+    }
+    sides[i] = static_cast<std::uint32_t>(*value);
+  }
+  out.height = sides[0];
+  out.width = sides[1];
+  return true;
+}
+
+void read_crop(const Node& node, const std::string& path, Transform& out, Problems& problems) {
+  if (node.kind != Node::Kind::map) {
+    read_sides(node, path, out, problems);
+    return;
+  }
+  const Table<Transform> table{
+      required(Field<Transform>{
+          "size",
+          "[height, width] of the output.",
+          Json::object(),
+          "pixels",
+          false,
+          [](const Node& n, const std::string& p, Transform& t, Problems& all) { read_sides(n, p, t, all); },
+          {},
+          {}}),
+      number(&Transform::scale_min, "scale", 0.01, 1.0, "Smallest part of the area that is kept."),
+  };
+  read_section(node, path, table, out, problems);
+}
+
+void read_numbers(const Node& node, const std::string& path, std::vector<float>& out, Problems& problems) {
+  if (node.kind != Node::Kind::sequence || node.items.empty() || node.items.size() > 16)
+    return problems.add(node.place, path,
+                        format("expected a list of numbers, one a channel, got {}", description(node)));
+  for (const Node& item : node.items) {
+    const auto value = item.kind == Node::Kind::scalar ? parse_double(item.text) : std::nullopt;
+    if (!value) return problems.add(item.place, path, format("expected a number, got {}", description(item)));
+    out.push_back(static_cast<float>(*value));
+  }
+}
+
+void read_normalize(const Node& node, const std::string& path, Transform& out, Problems& problems) {
+  if (node.kind == Node::Kind::scalar && node.text == "imagenet") {
+    out.mean.assign(imagenet_mean.begin(), imagenet_mean.end());
+    out.deviation.assign(imagenet_deviation.begin(), imagenet_deviation.end());
+  } else if (node.kind == Node::Kind::scalar && node.text == "mnist") {
+    out.mean = {mnist_mean};
+    out.deviation = {mnist_deviation};
+  } else if (node.kind == Node::Kind::map) {
+    const auto list = [](std::vector<float> Transform::*member, std::string name, std::string doc) {
+      return required(Field<Transform>{name,
+                                       doc,
+                                       Json::object(),
+                                       "list of numbers",
+                                       false,
+                                       [=](const Node& n, const std::string& p, Transform& t, Problems& all) {
+                                         read_numbers(n, p, t.*member, all);
+                                       },
+                                       {},
+                                       {}});
+    };
+    read_section(node, path,
+                 Table<Transform>{list(&Transform::mean, "mean", "Of each channel, on values of 0..1."),
+                                  list(&Transform::deviation, "deviation", "Of each channel.")},
+                 out, problems);
+    for (const float value : out.deviation) {
+      if (value <= 0) problems.add(node.place, path, "a deviation must be above 0");
+    }
+  } else {
+    problems.add(
+        node.place, path,
+        format("expected imagenet, mnist or {{mean: [...], deviation: [...]}}, got {}", description(node)));
+  }
+}
+
+void read_transform(const Node& node, const std::string& path, std::vector<Transform>& out,
+                    Problems& problems) {
+  const auto named = one_key(node, path, "{resize: [64, 64]}", problems);
+  if (!named) return;
+  Node none;
+  none.place = named->place;
+  const Node& options = named->options ? *named->options : none;
+  const std::string inner = child_path(path, named->name);
+  Transform transform;
+  if (named->name == "resize") {
+    transform.kind = Kind::resize;
+    read_sides(options, inner, transform, problems);
+  } else if (named->name == "crop") {
+    transform.kind = Kind::crop;
+    read_crop(options, inner, transform, problems);
+  } else if (named->name == "flip") {
+    transform.kind = Kind::flip;
+    if (options.text != "horizontal")
+      problems.add(options.place, inner, format("expected horizontal, got {}", description(options)));
+  } else if (named->name == "normalize") {
+    transform.kind = Kind::normalize;
+    read_normalize(options, inner, transform, problems);
+  } else {
+    const std::vector<std::string> names{"resize", "crop", "flip", "normalize"};
+    const auto hint = nearest(named->name, names);
+    return problems.add(named->place, path,
+                        format("unknown transform '{}'; {}", shortened(named->name),
+                               hint ? format("did you mean '{}'?", *hint) : "known: " + join(names, ", ")));
+  }
+  out.push_back(transform);
+}
+
+Json show_transform(const Transform& transform) {
+  const Json sides = Json::array({transform.height, transform.width});
+  switch (transform.kind) {
+    case Kind::resize:
+      return {{"resize", sides}};
+    case Kind::crop:
+      return {{"crop", {{"size", sides}, {"scale", transform.scale_min}}}};
+    case Kind::flip:
+      return {{"flip", "horizontal"}};
+    case Kind::normalize:
+      return {{"normalize", {{"mean", transform.mean}, {"deviation", transform.deviation}}}};
+  }
+  return {};
+}
+
+/// A field whose value is a list, each item read by `read` and shown by `show`.
+template <typename T, typename Item>
+Field<T> list_field(std::vector<Item> T::*member, std::string name, std::string doc, std::string type,
+                    Json schema, void (*read)(const Node&, const std::string&, std::vector<Item>&, Problems&),
+                    Json (*show)(const Item&)) {
+  return {name,
+          doc,
+          std::move(schema),
+          type,
+          false,
+          [=](const Node& node, const std::string& path, T& out, Problems& problems) {
+            if (node.kind != Node::Kind::sequence)
+              return problems.add(node.place, path, format("expected a list, got {}", description(node)));
+            (out.*member).clear();
+            for (std::size_t i = 0; i < node.items.size(); ++i)
+              read(node.items[i], format("{}[{}]", path, i), out.*member, problems);
+          },
+          [=](const T& value) {
+            Json out = Json::array();
+            for (const Item& item : value.*member) out.push_back(show(item));
+            return out;
+          },
+          {}};
+}
+
+}  // namespace
+
+Field<ModelSection> layers_field() {
+  return list_field(&ModelSection::layers, "layers",
+                    "The network, layer by layer: " + join(layer_names(), ", ") + ".", "list of layers",
+                    layer_schema(), read_layer, show_layer);
+}
+
+Field<DataSection> transform_field() {
+  return list_field(
+      &DataSection::transform, "transform",
+      "Applied in order: resize, crop, flip, normalize. Random ones act on the training split alone.",
+      "list of transforms", Json{{"type", "array"}}, read_transform, show_transform);
+}
+
+}  // namespace trainyard::config
