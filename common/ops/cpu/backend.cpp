@@ -1,0 +1,71 @@
+#include "common/ops/backend.hpp"
+
+#include "common/base/text.hpp"
+#include "common/ops/cpu/onednn.hpp"
+
+namespace trainyard::ops {
+namespace {
+
+std::unique_ptr<Kernel> build(const Operation& op) {
+  switch (op.kind) {
+    case Kind::conv2d:
+      return cpu::conv2d(op);
+    case Kind::conv2d_grad_data:
+      return cpu::conv2d_grad_data(op);
+    case Kind::conv2d_grad_weights:
+      return cpu::conv2d_grad_weights(op);
+    case Kind::dense:
+      return cpu::dense(op);
+    case Kind::dense_grad_data:
+      return cpu::dense_grad_data(op);
+    case Kind::dense_grad_weights:
+      return cpu::dense_grad_weights(op);
+    case Kind::batch_norm:
+      return cpu::batch_norm(op);
+    case Kind::batch_norm_inference:
+      return cpu::batch_norm_inference(op);
+    case Kind::batch_norm_grad:
+      return cpu::batch_norm_grad(op);
+    case Kind::relu:
+      return cpu::relu(op);
+    case Kind::relu_grad:
+      return cpu::relu_grad(op);
+    case Kind::max_pool:
+    case Kind::avg_pool:
+      return cpu::pool(op);
+    case Kind::max_pool_grad:
+    case Kind::avg_pool_grad:
+      return cpu::pool_grad(op);
+    case Kind::flatten:
+    case Kind::flatten_grad:
+      return cpu::flatten(op);
+    case Kind::dropout:
+    case Kind::dropout_grad:
+      return cpu::dropout(op);
+    case Kind::softmax:
+      return cpu::softmax(op);
+    case Kind::softmax_cross_entropy:
+      return cpu::softmax_cross_entropy(op);
+  }
+  return nullptr;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  LayoutPtr plain(const Shape& shape) const override { return cpu::layout_of(cpu::plain_desc(shape)); }
+  LayoutPtr raw(std::size_t bytes) const override { return std::make_shared<cpu::RawLayout>(bytes); }
+  Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const override {
+    try {
+      return build(operation);
+    } catch (const dnnl::error& error) {
+      return Error{Errc::refused, format("oneDNN has no kernel for input {}: {}",
+                                         operation.inputs[0].shape.text(), error.what())};
+    }
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> cpu_backend() { return std::make_unique<CpuBackend>(); }
+
+}  // namespace trainyard::ops

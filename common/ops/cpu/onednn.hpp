@@ -1,0 +1,119 @@
+// What the cpu kernels share: layouts that are oneDNN descriptors, and a kernel that brings operands into the
+// layout it wants. Private to this backend; the only headers of oneDNN are here.
+#pragma once
+
+#include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
+#include <unordered_map>
+
+#include "common/ops/backend.hpp"
+
+namespace trainyard::ops::cpu {
+
+using Desc = dnnl::memory::desc;
+using Tag = dnnl::memory::format_tag;
+
+const dnnl::engine& engine();
+
+struct BlockedLayout final : Layout {
+  explicit BlockedLayout(Desc of, Desc source_of = {}) : desc(of), source(source_of) {
+    bytes = of.get_size();
+  }
+  bool same(const Layout& other) const override {
+    const auto* blocked = dynamic_cast<const BlockedLayout*>(&other);
+    return blocked && blocked->desc == desc;
+  }
+  Desc desc;
+  Desc source;  // of a pool's workspace: how the pool's input lies
+};
+
+struct RawLayout final : Layout {
+  explicit RawLayout(std::size_t size) { bytes = size; }
+  bool same(const Layout&) const override { return false; }
+};
+
+Desc plain_desc(const Shape& shape);
+Desc any_desc(const Shape& shape);
+/// The descriptor of an operand that this backend arranges.
+const Desc& desc_of(const Operand& operand);
+LayoutPtr layout_of(const Desc& desc, const Desc& source = {});
+
+/// Binds operands to memories in the wanted layout, reordering through the scratch area where they differ.
+class ArrangedKernel : public Kernel {
+ public:
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) final;
+
+ protected:
+  ArrangedKernel();
+  /// Input `index` lies as `have` and is wanted as `want`; `argument` is oneDNN's number, or any unique one.
+  void input(int argument, std::size_t index, const Desc& have, const Desc& want);
+  /// As above; the kernel reads the same bytes under the descriptor `as`.
+  void input(int argument, std::size_t index, const Desc& have, const Desc& want, const Desc& as);
+  void output(int argument, std::size_t index, const Desc& have, const Desc& want);
+  /// Of a primitive; comes before other scratch memory.
+  void scratchpad(const Desc& desc);
+  void input(int argument, std::size_t index, const Desc& desc) { input(argument, index, desc, desc); }
+  /// An output that stays as it is made; the next consumer is told.
+  void output(int argument, std::size_t index, const Desc& desc) { output(argument, index, desc, desc); }
+  virtual void compute() = 0;
+
+  template <typename T = float>
+  T* data(int argument) const {
+    return static_cast<T*>(arguments_.at(argument).get_data_handle());
+  }
+
+  dnnl::stream stream_;
+  std::unordered_map<int, dnnl::memory> arguments_;
+
+ private:
+  struct Binding {
+    dnnl::memory memory;  // shares its handle with arguments_
+    std::size_t index = 0;
+    std::optional<dnnl::reorder> reorder;
+    dnnl::memory outside, inside;  // with a reorder: the operand as it lies, and its copy in the scratch
+    std::size_t scratch = 0;
+  };
+  Binding bind(int argument, std::size_t index, const Desc& want);
+  std::size_t reserve(std::size_t bytes);
+  std::vector<Binding> inputs_, outputs_bound_;
+};
+
+/// A kernel that is one oneDNN primitive.
+class PrimitiveKernel final : public ArrangedKernel {
+ public:
+  template <typename PrimitiveDesc, typename Primitive>
+  PrimitiveKernel(const PrimitiveDesc& desc, Primitive primitive, std::vector<LayoutPtr> outputs)
+      : primitive_(std::move(primitive)) {
+    outputs_ = std::move(outputs);
+    scratchpad(desc.scratchpad_desc());
+  }
+  using ArrangedKernel::input;
+  using ArrangedKernel::output;
+
+ private:
+  void compute() override { primitive_.execute(stream_, arguments_); }
+  dnnl::primitive primitive_;
+};
+
+/// The attributes of every primitive: scratch memory comes from the caller.
+dnnl::primitive_attr attributes();
+
+std::unique_ptr<Kernel> conv2d(const Operation&);
+std::unique_ptr<Kernel> conv2d_grad_data(const Operation&);
+std::unique_ptr<Kernel> conv2d_grad_weights(const Operation&);
+std::unique_ptr<Kernel> dense(const Operation&);
+std::unique_ptr<Kernel> dense_grad_data(const Operation&);
+std::unique_ptr<Kernel> dense_grad_weights(const Operation&);
+std::unique_ptr<Kernel> batch_norm(const Operation&);
+std::unique_ptr<Kernel> batch_norm_inference(const Operation&);
+std::unique_ptr<Kernel> batch_norm_grad(const Operation&);
+std::unique_ptr<Kernel> relu(const Operation&);
+std::unique_ptr<Kernel> relu_grad(const Operation&);
+std::unique_ptr<Kernel> pool(const Operation&);
+std::unique_ptr<Kernel> pool_grad(const Operation&);
+std::unique_ptr<Kernel> flatten(const Operation&);  // and its gradient
+std::unique_ptr<Kernel> dropout(const Operation&);  // and its gradient
+std::unique_ptr<Kernel> softmax(const Operation&);
+std::unique_ptr<Kernel> softmax_cross_entropy(const Operation&);
+
+}  // namespace trainyard::ops::cpu
