@@ -1,0 +1,34 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "daemons/cli/bundle.hpp"
+#include "daemons/cli/context.hpp"
+
+namespace trainyard::cli {
+
+namespace {
+
+struct Options {
+  std::string bundle, data, split, output;
+};
+
+int evaluate(const Options& options) {
+  std::vector<std::string> arguments = {"evaluate", options.bundle, "--data", options.data};
+  if (!options.split.empty()) arguments.insert(arguments.end(), {"--split", options.split});
+  if (!options.output.empty()) arguments.insert(arguments.end(), {"-o", options.output});
+  return become_trainer(options.bundle, arguments);
+}
+
+}  // namespace
+
+void add_evaluate(CLI::App& app, Context& context) {
+  auto* verb = app.add_subcommand("evaluate", "Metrics and confusion matrix of a model bundle on a dataset");
+  auto options = std::make_shared<Options>();
+  verb->add_option("BUNDLE", options->bundle, "Folder that a training left")->required();
+  verb->add_option("--data", options->data, "Folder of the dataset")->required();
+  verb->add_option("--split", options->split, "train, validation, test or all; as the training split it");
+  verb->add_option("-o,--output", options->output, "table or json")->check(CLI::IsMember({"table", "json"}));
+  verb->callback([&context, options] { context.action = [options] { return evaluate(*options); }; });
+}
+
+}  // namespace trainyard::cli
