@@ -144,7 +144,7 @@ Result<Json> Client::call(const std::string& method, const std::string& path, co
             ? format(" (it is named by {})", target_.origin)
             : std::string("; start one with 'trainyard up', or name one with --master HOST:PORT");
     return Error{response.error().code == Errc::invalid ? Errc::io : response.error().code,
-                 format("master at {}: {}{}", net::name(target_.endpoint), response.error().message, hint)};
+                 format("master: {}{}", response.error().message, hint)};
   }
   if (response->status < 200 || response->status > 299) return error_of(response->status, response->body);
   auto json = parse_json(response->body);
