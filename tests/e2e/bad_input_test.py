@@ -97,14 +97,6 @@ class BadUse(harness.Workspace):
                 self.assertIn(address, done.stderr)
                 self.assertEqual(done.stdout, "")
 
-    def test_every_binary_tells_its_version_and_how_it_is_used(self):
-        for name in ("trainyard", "trainyard-master", "trainyard-executor", "trainyard-ps", "trainyard-trainer"):
-            for flag in ("--help", "--version"):
-                done = subprocess.run([harness.BIN / name, flag], capture_output=True, text=True, timeout=20,
-                                      stdin=subprocess.DEVNULL, env=self.env)
-                self.assertEqual(done.returncode, 0, (name, flag, done.stderr))
-                self.assertTrue(done.stdout.strip(), (name, flag))
-
     def test_completion_scripts_are_valid_and_name_every_command(self):
         script = self.expect(0, "completion", "bash").stdout
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
@@ -121,6 +113,14 @@ class BadDaemons(harness.Workspace):
             command += ["--set", setting]
         return subprocess.run(command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL,
                               env=self.env, cwd=self.path)
+
+    def test_every_binary_tells_its_version_and_how_it_is_used(self):
+        for name in ("trainyard", "trainyard-master", "trainyard-executor", "trainyard-ps", "trainyard-trainer"):
+            for flag in ("--help", "--version"):
+                done = subprocess.run([harness.BIN / name, flag], capture_output=True, text=True, timeout=20,
+                                      stdin=subprocess.DEVNULL, env=self.env)
+                self.assertEqual(done.returncode, 0, (name, flag, done.stderr))
+                self.assertTrue(done.stdout.strip(), (name, flag))
 
     def test_a_port_that_is_taken_is_named(self):
         with socket.socket() as taken:
