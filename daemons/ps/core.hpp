@@ -1,0 +1,80 @@
+// The decisions of one shard: what arrives from trainers goes in, replies and the state to save come out. Knows
+// no sockets, files or threads; holds the gate, the table and the pushes of the step that is due.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/result.hpp"
+#include "common/config/job_spec.hpp"
+#include "common/optim/table.hpp"
+#include "common/protocol/data.hpp"
+#include "daemons/ps/gate.hpp"
+
+namespace trainyard::ps {
+
+/// Floats that somebody else holds; `owner` keeps them there.
+struct Floats {
+  std::span<const float> view;
+  std::shared_ptr<const void> owner;
+};
+
+struct Arrival {
+  std::string peer;
+  protocol::DataHeader header;
+  Floats payload;
+  std::size_t payload_bytes = 0;  // as they came; 4 a float unless the peer is wrong
+};
+
+struct Reply {
+  std::string peer;
+  protocol::DataHeader header;
+  optim::Table::Values values;  // nothing for `refused`
+};
+
+struct Outcome {
+  std::vector<Reply> replies;                 // to be sent in this order
+  std::optional<optim::Table::Saved> save;    // after the replies: the part of a checkpoint
+};
+
+struct Identity {
+  std::uint64_t job = 0;
+  std::uint32_t incarnation = 0;
+  std::uint32_t shard = 0;
+  std::uint32_t trainers = 1;
+};
+
+class Core {
+ public:
+  Core(const Identity& identity, const config::TrainSection& train);
+
+  /// The part of an earlier checkpoint; before anything else arrives.
+  Status restore(std::string_view part);
+  Outcome on(Arrival arrival);
+
+  std::uint64_t step() const { return gate_.step(); }
+  const std::optional<optim::Table>& table() const { return table_; }
+
+ private:
+  void on_init(Arrival arrival, Outcome& outcome);
+  void on_pull(Arrival arrival, Outcome& outcome);
+  void on_push(Arrival arrival, Outcome& outcome);
+  void apply(Outcome& outcome);
+  Reply values_for(const std::string& peer, std::uint32_t trainer) const;
+  Reply refusal(const Arrival& arrival, std::string reason) const;
+
+  Identity identity_;
+  config::TrainSection train_;
+  Gate gate_;
+  std::optional<optim::Table> table_;
+  std::map<std::uint32_t, Arrival> pushes_;      // of the due step, by rank
+  std::map<std::uint32_t, std::string> pulls_;   // rank -> peer, waiting for the first values
+  bool last_ = false;                            // the applied step was the last one
+};
+
+}  // namespace trainyard::ps

@@ -1,0 +1,82 @@
+#include "daemons/ps/data_plane.hpp"
+
+#include <utility>
+
+#include "common/base/log.hpp"
+#include "common/base/text.hpp"
+
+namespace trainyard::ps {
+
+namespace {
+
+constexpr Duration poll_patience = 200ms;
+
+}  // namespace
+
+std::string part_name(std::uint32_t shard) { return format("ps-{}.part", shard); }
+
+DataPlane::DataPlane(std::unique_ptr<net::DataServer> server, Core core, Settings settings,
+                     std::function<void(const Written&)> written)
+    : server_(std::move(server)),
+      core_(std::move(core)),
+      settings_(std::move(settings)),
+      written_(std::move(written)),
+      writer_([this] { write_parts(); }),
+      server_thread_([this] { serve(); }) {}
+
+DataPlane::~DataPlane() {
+  stopping_ = true;
+  server_->wake();
+  server_thread_.join();
+  to_write_.close();
+  writer_.join();
+}
+
+void DataPlane::serve() {
+  while (!stopping_) {
+    if (auto message = server_->receive(poll_patience)) answer(std::move(*message));
+  }
+}
+
+void DataPlane::answer(net::DataMessage message) {
+  auto header = protocol::decode_data_header(message.header);
+  if (!header) {
+    log::warn("a message from a trainer is unreadable and was dropped: {}", header.error().message);
+    return;
+  }
+  auto payload = std::make_shared<net::Payload>(std::move(message.payload));
+  const std::size_t bytes = payload->bytes().size();
+  const auto floats = payload->floats();
+  Outcome outcome =
+      core_.on({std::move(message.peer), std::move(*header), {floats, std::move(payload)}, bytes});
+  for (const Reply& reply : outcome.replies) {
+    if (reply.header.kind == protocol::DataKind::refused) {
+      log::warn("refused trainer-{}: {}", reply.header.trainer, reply.header.reason);
+    }
+    server_->send(reply.peer, protocol::encode(reply.header), reply.values);
+  }
+  if (outcome.save) {
+    const std::uint64_t step = outcome.save->step;
+    if (!to_write_.try_put(*outcome.save)) {
+      log::warn("the checkpoint of step {} is passed over: the one before is still being written", step);
+    }
+  }
+}
+
+void DataPlane::write_parts() {
+  while (const auto saved = to_write_.take()) {
+    const std::string directory =
+        settings_.checkpoint_dir + "/" +
+        store::checkpoint_name(saved->step, settings_.identity.incarnation);
+    const auto pieces = saved->pieces();
+    const auto part = store::write_part(directory, part_name(settings_.identity.shard), pieces);
+    if (part) {
+      written_({saved->step, *part});
+    } else {
+      log::warn("no checkpoint of step {}: {}; training goes on, the next one is tried as usual", saved->step,
+                part.error().message);
+    }
+  }
+}
+
+}  // namespace trainyard::ps

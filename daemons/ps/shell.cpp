@@ -1,0 +1,103 @@
+#include "daemons/ps/shell.hpp"
+
+#include <csignal>
+#include <utility>
+
+#include "common/base/log.hpp"
+#include "common/base/text.hpp"
+#include "common/runtime/daemon.hpp"
+
+namespace trainyard::ps {
+
+namespace {
+
+constexpr Duration goodbye_patience = 2s;
+
+}  // namespace
+
+Shell::Shell(net::Reactor& reactor, runtime::TaskEnvironment environment, config::JobSpec job)
+    : reactor_(reactor), environment_(std::move(environment)), job_(std::move(job)) {}
+
+Status Shell::start() {
+  auto server = net::DataServer::bind(environment_.address);
+  if (!server) return server.error().with("tensor channel");
+  server_ = std::move(*server);
+  reactor_.on_signal({SIGTERM, SIGINT}, [this](int) {
+    log::info("asked to stop");
+    end(runtime::exit_ok);
+  });
+  log::info("{} of job {} listens on {}", name(environment_.key.task), number(environment_.key.task.job),
+            server_->endpoint());
+  member_ = std::make_unique<runtime::Member>(reactor_, environment_, server_->endpoint(),
+                                              [this](const protocol::Message& message) { received(message); });
+  return {};
+}
+
+void Shell::received(const protocol::Message& message) {
+  std::visit(overloaded{
+                 [&](const protocol::Roster& roster) { serve(roster); },
+                 [&](const protocol::Dismiss&) {
+                   log::info("dismissed");
+                   // Reports of this shard may still be under way.
+                   member_->flush(goodbye_patience, [this] { end(runtime::exit_ok); });
+                 },
+                 [&](const protocol::Refused& refused) {
+                   log::warn("the master refused: {}", refused.reason);
+                   if (refused.final) end(runtime::exit_failed);
+                 },
+                 [](const auto&) {},
+             },
+             message);
+}
+
+void Shell::serve(const protocol::Roster& roster) {
+  if (plane_) return;  // sent again after a reconnect
+  const Identity identity{.job = number(environment_.key.task.job),
+                          .incarnation = number(environment_.key.incarnation),
+                          .shard = environment_.key.task.index,
+                          .trainers = job_.cluster.trainers};
+  Core core(identity, job_.train);
+  if (roster.resume_step > 0) {
+    if (const Status restored = restore(core, roster.resume_directory); !restored) {
+      log::error("cannot resume: {}", restored.error().message);
+      end(runtime::exit_failed);
+      return;
+    }
+    log::info("resumes from step {}", core.step());
+  }
+  plane_ = std::make_unique<DataPlane>(
+      std::move(server_), std::move(core), DataPlane::Settings{identity, environment_.checkpoint_dir},
+      [this](const Written& written) {
+        reactor_.post([this, written] {
+          member_->report(protocol::CheckpointPart{environment_.key, written.step, written.part.file,
+                                                   written.part.bytes, written.part.checksum});
+        });
+      });
+}
+
+Status Shell::restore(Core& core, const std::string& directory) const {
+  const std::string path = environment_.checkpoint_dir + "/" + directory;
+  const auto manifest = store::read_manifest(path);
+  if (!manifest) return manifest.error();
+  const std::string wanted = part_name(environment_.key.task.index);
+  for (const store::PartInfo& part : manifest->parts) {
+    if (part.file != wanted) continue;
+    const auto bytes = store::read_part(path, part);
+    if (!bytes) return bytes.error();
+    if (const Status restored = core.restore(*bytes); !restored) return restored.error().with(path + "/" + wanted);
+    if (core.step() != manifest->step) {
+      return Error{Errc::corrupt, format("{}/{}: is of step {}, the manifest of step {}", path, wanted,
+                                         core.step(), manifest->step)};
+    }
+    return {};
+  }
+  return Error{Errc::corrupt,
+               format("{}: has no {}; was it written by a gang with other shards?", path, wanted)};
+}
+
+void Shell::end(int exit_code) {
+  exit_code_ = exit_code;
+  reactor_.stop();
+}
+
+}  // namespace trainyard::ps

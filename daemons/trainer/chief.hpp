@@ -1,0 +1,54 @@
+// What rank 0 decides for all: when a checkpoint is due, and with which step training ends. Pure; the time is an
+// argument. The marks travel with rank 0's push, so that every trainer and shard acts at the same step.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/time.hpp"
+#include "common/config/job_spec.hpp"
+
+namespace trainyard::trainer {
+
+/// One epoch as it goes into the history: "train/loss", "validation/accuracy", "learning_rate", ...
+struct EpochRow {
+  std::uint64_t epoch = 0;  // from 1
+  std::uint64_t step = 0;   // its last one
+  std::map<std::string, double> metrics;
+  friend bool operator==(const EpochRow&, const EpochRow&) = default;
+};
+
+struct Marks {
+  bool checkpoint = false;
+  bool last = false;
+  friend bool operator==(const Marks&, const Marks&) = default;
+};
+
+/// The metric did not get better for `patience` epochs. Of a metric named "…/loss" less is better, of others more.
+/// An epoch without the metric counts for nothing.
+bool should_stop_early(const config::EarlyStop& rule, std::span<const EpochRow> history);
+
+class Chief {
+ public:
+  /// `steps` of the whole training; checkpoints are counted from `now` on.
+  Chief(Duration checkpoint_every, std::uint64_t steps, Time now);
+
+  /// For the push of `step`; a checkpoint that is marked counts as made. The last step is always saved, so that
+  /// what comes after the training can be done again.
+  Marks mark(std::uint64_t step, Time now);
+  /// The next push is the last one, and is saved.
+  void stop() { stopping_ = true; }
+  bool stopping() const { return stopping_; }
+
+ private:
+  Duration checkpoint_every_;
+  std::uint64_t steps_;
+  Time checkpoint_due_;
+  bool stopping_ = false;
+};
+
+}  // namespace trainyard::trainer
