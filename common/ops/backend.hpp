@@ -117,6 +117,10 @@ std::unique_ptr<Backend> reference_backend();
 extern template std::unique_ptr<Backend> reference_backend<float>();
 extern template std::unique_ptr<Backend> reference_backend<double>();
 
+/// Denormal numbers become zero in this thread and its OpenMP team: they cost a hundred times as much and
+/// mean nothing here. Cheap enough for every step.
+void flush_denormals();
+
 /// oneDNN for the heavy operators, own loops for the rest.
 std::unique_ptr<Backend> cpu_backend();
 

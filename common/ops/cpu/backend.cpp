@@ -1,5 +1,9 @@
 #include "common/ops/backend.hpp"
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 #include "common/base/text.hpp"
 #include "common/ops/cpu/onednn.hpp"
 
@@ -65,6 +69,13 @@ class CpuBackend final : public Backend {
 };
 
 }  // namespace
+
+void flush_denormals() {
+#if defined(__x86_64__)
+#pragma omp parallel
+  _mm_setcsr(_mm_getcsr() | 0x8040);  // flush to zero, denormals are zero
+#endif
+}
 
 std::unique_ptr<Backend> cpu_backend() { return std::make_unique<CpuBackend>(); }
 
