@@ -112,6 +112,7 @@ std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
   kernel->input(DNNL_ARG_MEAN, 2, per_channel);
   kernel->input(DNNL_ARG_VARIANCE, 3, per_channel);
   kernel->input(DNNL_ARG_SCALE, 4, per_channel);
+  kernel->input(DNNL_ARG_SHIFT, 4, per_channel);  // counted by oneDNN 2.6, never read: any vector will do
   if (relu) kernel->input(DNNL_ARG_WORKSPACE, 5, pd.workspace_desc());
   kernel->output(DNNL_ARG_DIFF_SRC, 0, image(x));
   kernel->output(DNNL_ARG_DIFF_SCALE, 1, per_channel);
