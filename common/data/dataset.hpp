@@ -38,6 +38,8 @@ class Dataset {
 Result<std::unique_ptr<Dataset>> open_dataset(const config::DataSection& data);
 /// Decodes one file: JPEG (TurboJPEG). At most 64 megapixels and 200 pixels per byte of the file.
 Result<Image> read_image(const std::string& path, std::uint32_t height_wanted, std::uint32_t width_wanted);
+/// The bytes of a JPEG file, quality 1..100; for reports.
+Result<std::string> encode_jpeg(const Image& image, int quality);
 Result<Image> decode_jpeg(std::span<const std::byte> bytes, std::uint32_t height_wanted, std::uint32_t width_wanted);
 
 }  // namespace trainyard::data

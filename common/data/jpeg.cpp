@@ -105,4 +105,21 @@ Result<Image> read_image(const std::string& path, std::uint32_t height_wanted, s
   return image;
 }
 
+Result<std::string> encode_jpeg(const Image& image, int quality) {
+  const std::unique_ptr<void, Closer> encoder(tjInitCompress());
+  check(encoder != nullptr, "TurboJPEG gives no encoder");
+  const bool colour = image.channels == 3;
+  std::string out(tjBufSize(static_cast<int>(image.width), static_cast<int>(image.height),
+                            colour ? TJSAMP_420 : TJSAMP_GRAY),
+                  '\0');
+  auto* bytes = reinterpret_cast<unsigned char*>(out.data());
+  unsigned long size = out.size();
+  if (tjCompress2(encoder.get(), image.pixels.data(), static_cast<int>(image.width), 0,
+                  static_cast<int>(image.height), colour ? TJPF_RGB : TJPF_GRAY, &bytes, &size,
+                  colour ? TJSAMP_420 : TJSAMP_GRAY, quality, TJFLAG_NOREALLOC) != 0)
+    return Error{Errc::io, format("a picture cannot be encoded: {}", tjGetErrorStr2(encoder.get()))};
+  out.resize(size);
+  return out;
+}
+
 }  // namespace trainyard::data

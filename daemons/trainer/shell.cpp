@@ -1,0 +1,72 @@
+#include "daemons/trainer/shell.hpp"
+
+#include <csignal>
+
+#include "common/base/log.hpp"
+#include "common/base/text.hpp"
+#include "common/runtime/daemon.hpp"
+
+namespace trainyard::trainer {
+
+namespace {
+
+constexpr Duration look_every = 50ms;
+constexpr Duration goodbye_patience = 10s;  // the last report is the result of the job
+
+}  // namespace
+
+Shell::Shell(net::Reactor& reactor, runtime::TaskEnvironment environment, config::JobSpec job)
+    : reactor_(reactor), environment_(std::move(environment)), job_(std::move(job)) {}
+
+Shell::~Shell() {
+  link_.cancelled = true;
+  link_.inbox.close();
+  if (compute_.joinable()) compute_.join();
+}
+
+void Shell::start() {
+  reactor_.on_signal({SIGTERM, SIGINT}, [this](int) {
+    log::info("asked to stop");
+    link_.cancelled = true;
+  });
+  link_.report = [this](protocol::Message message) {
+    reactor_.post([this, message = std::move(message)] { member_->report(message); });
+  };
+  member_ = std::make_unique<runtime::Member>(reactor_, environment_, "",
+                                              [this](const protocol::Message& message) { received(message); });
+  reactor_.every(look_every, [this] { link_.connected = member_->connected(); });
+  compute_ = std::thread([this] {
+    const Status status = Training(environment_, job_, link_).run();
+    reactor_.post([this, status] { ended(status); });
+  });
+}
+
+void Shell::received(const protocol::Message& message) {
+  link_.connected = true;
+  if (const auto* refused = std::get_if<protocol::Refused>(&message)) {
+    log::warn("the master refused: {}", refused->reason);
+    if (refused->final) link_.cancelled = true;
+    return;
+  }
+  protocol::Message copy = message;
+  if (!link_.inbox.try_put(copy)) log::warn("the compute thread does not listen; a message of the master is dropped");
+}
+
+void Shell::ended(const Status& status) {
+  if (compute_.joinable()) compute_.join();
+  if (status) {
+    member_->flush(goodbye_patience, [this] { reactor_.stop(); });
+    return;
+  }
+  if (link_.cancelled) {
+    exit_code_ = 128 + SIGTERM;
+  } else {
+    exit_code_ = runtime::fail(status.error());
+    // Only a job that is wrong itself must not be tried again; see runtime::fail for the codes.
+    if (exit_code_ != runtime::exit_usage && exit_code_ != runtime::exit_refused) exit_code_ = runtime::exit_failed;
+    if (status.error().code == Errc::refused) exit_code_ = runtime::exit_failed;
+  }
+  reactor_.stop();
+}
+
+}  // namespace trainyard::trainer

@@ -1,0 +1,100 @@
+// The training itself: data in, steps through the exchange, checkpoints, evaluation, bundle. Runs on one thread (the
+// compute thread) from begin to end; hears of the world through a mailbox and speaks through `report`.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/mailbox.hpp"
+#include "common/config/job_spec.hpp"
+#include "common/data/loader.hpp"
+#include "common/data/split.hpp"
+#include "common/graph/network.hpp"
+#include "common/protocol/messages.hpp"
+#include "common/runtime/member.hpp"
+#include "daemons/trainer/bundle/evaluation.hpp"
+#include "daemons/trainer/chief.hpp"
+#include "daemons/trainer/exchange.hpp"
+#include "daemons/trainer/plan.hpp"
+
+namespace trainyard::trainer {
+
+/// What the shell and the compute thread share; outlives both uses.
+struct Link {
+  Mailbox<protocol::Message> inbox{64};             // from the master
+  std::atomic<bool> cancelled{false};               // end now
+  std::atomic<bool> connected{false};               // to the master
+  std::function<void(protocol::Message)> report;    // to the master; from any thread
+};
+
+class Training {
+ public:
+  Training(runtime::TaskEnvironment environment, config::JobSpec job, Link& link);
+  ~Training();
+
+  /// Everything. Errc::invalid and Errc::refused: the job is wrong, another try would end the same way.
+  Status run();
+
+ private:
+  Status prepare();
+  Status await_roster();
+  Status connect();
+  Status resume();
+  Status train();
+  Status train_step(std::uint64_t step);
+  Status finish();
+  Status lease(std::uint64_t step);
+  void request_ahead(std::uint64_t step);
+  std::span<const std::uint32_t> order_of(std::uint64_t epoch);
+  Status hear(const protocol::Message& message);
+  Status hear_all();
+  Status save(std::uint64_t step, bool last);
+  Status commit(const protocol::CommitCheckpoint& message);
+  Status await_commit();
+  void end_partition(std::uint64_t step);
+  void end_epoch(std::uint64_t step);
+  void tell_progress(const char* phase, std::uint64_t step, const std::map<std::string, double>& metrics);
+  double learning_rate(std::uint64_t step) const;
+  bool is_chief() const { return environment_.key.task.index == 0; }
+
+  const runtime::TaskEnvironment environment_;
+  const config::JobSpec job_;
+  Link& link_;
+  std::unique_ptr<data::Dataset> dataset_;
+  std::optional<data::Pipeline> pipeline_;
+  data::Split split_;
+  std::unique_ptr<graph::Network> network_;
+  std::optional<Plan> plan_;
+  std::unique_ptr<Exchange> exchange_;
+  std::unique_ptr<data::Loader> loader_;
+  std::optional<Chief> chief_;
+  protocol::Roster roster_;
+  std::map<std::uint64_t, std::vector<std::uint32_t>> orders_;  // of this epoch and the next
+  std::vector<EpochRow> history_;
+  std::uint64_t start_ = 0;      // the last step of an earlier life
+  std::uint64_t requested_ = 0;  // from the loader, up to this step
+  bool ended_ = false;           // the last step is done
+  bool stop_asked_ = false;
+  std::uint64_t saving_ = 0;     // step of a checkpoint that is not committed yet
+  std::optional<protocol::Partition> granted_;
+  // of the current partition
+  std::uint32_t partition_samples_ = 0;
+  std::vector<std::string> partition_bad_;
+  std::uint32_t partition_bad_count_ = 0;
+  // of the current epoch
+  struct Sums {
+    double loss = 0;
+    std::uint64_t correct = 0, samples = 0;
+    Duration input{}, compute{}, exchange{};
+    Time since{};
+  } sums_;
+  Time told_{};
+};
+
+}  // namespace trainyard::trainer
