@@ -114,16 +114,25 @@ class Exporter {
         return window(*node("Conv", inputs));
       }
       case LayerKind::batch_norm: {
-        const std::string scale = parameter(0), shift = parameter(1), mean = parameter(2), variance = parameter(3);
+        const std::string scale = parameter(0), shift = parameter(1), mean = parameter(2),
+                          variance = parameter(3);
         attribute(*node("BatchNormalization", {x_, scale, shift, mean, variance}), "epsilon",
                   static_cast<float>(ops::kBatchNormEpsilon));
         return;
       }
-      case LayerKind::relu: node("Relu", {x_}); return;
-      case LayerKind::max_pool: return window(*node("MaxPool", {x_}));
-      case LayerKind::avg_pool: return window(*node("AveragePool", {x_}));
-      case LayerKind::global_avg_pool: node("GlobalAveragePool", {x_}); return;
-      case LayerKind::flatten: node("Flatten", {x_}); return;
+      case LayerKind::relu:
+        node("Relu", {x_});
+        return;
+      case LayerKind::max_pool:
+        return window(*node("MaxPool", {x_}));
+      case LayerKind::avg_pool:
+        return window(*node("AveragePool", {x_}));
+      case LayerKind::global_avg_pool:
+        node("GlobalAveragePool", {x_});
+        return;
+      case LayerKind::flatten:
+        node("Flatten", {x_});
+        return;
       case LayerKind::dense: {
         if (at().input.rank() != 2) node("Flatten", {x_});
         std::vector<std::string> inputs{x_};
@@ -131,7 +140,8 @@ class Exporter {
         attribute(*node("Gemm", inputs), "transB", std::int64_t{1});
         return;
       }
-      case LayerKind::dropout: return;  // does nothing outside training
+      case LayerKind::dropout:
+        return;  // does nothing outside training
     }
   }
 
@@ -150,7 +160,8 @@ Result<std::string> to_onnx(Network& network, const config::ModelSection& model)
   if (!shapes) return shapes.error();
   constexpr std::uint64_t protobuf_bytes_max = 2'000'000'000;
   if (shapes->length * sizeof(float) > protobuf_bytes_max)
-    return Error{Errc::refused, format("ONNX files end at 2 GB, the weights take {}", size_text(shapes->length * sizeof(float)))};
+    return Error{Errc::refused, format("ONNX files end at 2 GB, the weights take {}",
+                                       size_text(shapes->length * sizeof(float)))};
   return Exporter(network, model, *shapes).run();
 }
 

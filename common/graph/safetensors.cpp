@@ -11,7 +11,8 @@ namespace trainyard::graph {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the format is little-endian, and written as it lies");
+static_assert(std::endian::native == std::endian::little,
+              "the format is little-endian, and written as it lies");
 
 constexpr std::uint64_t header_bytes_max = 100'000'000;
 constexpr std::size_t dims_max = 16;
@@ -25,7 +26,8 @@ struct Entry {
 
 Result<Entry> read_entry(const std::string& name, const Json& json, std::uint64_t data_bytes) {
   const auto bad = [&](const char* what) { return corrupt(format("tensor '{}': {}", name, what)); };
-  if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") || !json.contains("data_offsets"))
+  if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") ||
+      !json.contains("data_offsets"))
     return bad("needs dtype, shape and data_offsets");
   if (!json["dtype"].is_string() || json["dtype"].get<std::string>() != "F32") return bad("only F32 is read");
   const Json &shape = json["shape"], &offsets = json["data_offsets"];
@@ -38,7 +40,8 @@ Result<Entry> read_entry(const std::string& name, const Json& json, std::uint64_
     if (__builtin_mul_overflow(bytes, dim.get<std::uint64_t>(), &bytes)) return bad("the shape is too large");
     entry.tensor.shape.push_back(dim.get<std::int64_t>());
   }
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+      !offsets[1].is_number_unsigned())
     return bad("data_offsets are not two numbers");
   entry.begin = offsets[0].get<std::uint64_t>();
   entry.end = offsets[1].get<std::uint64_t>();
@@ -74,7 +77,8 @@ Result<std::vector<NamedTensor>> from_safetensors(std::string_view bytes) {
   std::uint64_t length = 0;
   if (bytes.size() < sizeof length) return corrupt("shorter than its header");
   std::memcpy(&length, bytes.data(), sizeof length);
-  if (length > header_bytes_max || length > bytes.size() - sizeof length) return corrupt("shorter than its header");
+  if (length > header_bytes_max || length > bytes.size() - sizeof length)
+    return corrupt("shorter than its header");
   const auto header = parse_json(bytes.substr(sizeof length, length), header_bytes_max);
   if (!header) return corrupt("the header is not JSON: " + header.error().message);
   if (!header->is_object()) return corrupt("the header is not an object");
@@ -92,10 +96,12 @@ Result<std::vector<NamedTensor>> from_safetensors(std::string_view bytes) {
   std::uint64_t at = 0;
   std::vector<NamedTensor> out;
   for (Entry& entry : entries) {
-    if (entry.begin != at) return corrupt(format("tensor '{}' overlaps another or leaves a hole", entry.tensor.name));
+    if (entry.begin != at)
+      return corrupt(format("tensor '{}' overlaps another or leaves a hole", entry.tensor.name));
     at = entry.end;
     entry.tensor.values.resize((entry.end - entry.begin) / sizeof(float));
-    if (!entry.tensor.values.empty()) std::memcpy(entry.tensor.values.data(), data.data() + entry.begin, entry.end - entry.begin);
+    if (!entry.tensor.values.empty())
+      std::memcpy(entry.tensor.values.data(), data.data() + entry.begin, entry.end - entry.begin);
     out.push_back(std::move(entry.tensor));
   }
   if (at != data.size()) return corrupt("bytes are left behind the last tensor");

@@ -1,5 +1,5 @@
-// What rank 0 decides for all: when a checkpoint is due, and with which step training ends. Pure; the time is an
-// argument. The marks travel with rank 0's push, so that every trainer and shard acts at the same step.
+// What rank 0 decides for all: when a checkpoint is due, and with which step training ends. Pure; the time is
+// an argument. The marks travel with rank 0's push, so that every trainer and shard acts at the same step.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct Marks {
   friend bool operator==(const Marks&, const Marks&) = default;
 };
 
-/// The metric did not get better for `patience` epochs. Of a metric named "…/loss" less is better, of others more.
-/// An epoch without the metric counts for nothing.
+/// The metric did not get better for `patience` epochs. Of a metric named "…/loss" less is better, of others
+/// more. An epoch without the metric counts for nothing.
 bool should_stop_early(const config::EarlyStop& rule, std::span<const EpochRow> history);
 
 class Chief {
@@ -37,8 +37,8 @@ class Chief {
   /// `steps` of the whole training; checkpoints are counted from `now` on.
   Chief(Duration checkpoint_every, std::uint64_t steps, Time now);
 
-  /// For the push of `step`; a checkpoint that is marked counts as made. The last step is always saved, so that
-  /// what comes after the training can be done again.
+  /// For the push of `step`; a checkpoint that is marked counts as made. The last step is always saved, so
+  /// that what comes after the training can be done again.
   Marks mark(std::uint64_t step, Time now);
   /// The next push is the last one, and is saved.
   void stop() { stopping_ = true; }

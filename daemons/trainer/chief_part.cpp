@@ -18,11 +18,13 @@ Result<store::PartInfo> write_chief_part(const std::string& directory, const Chi
   for (const EpochRow& row : part.history) {
     Json metrics = Json::object();
     for (const auto& [key, value] : row.metrics) metrics[key] = value;
-    json["history"].push_back(Json{{"epoch", row.epoch}, {"step", row.step}, {"metrics", std::move(metrics)}});
+    json["history"].push_back(
+        Json{{"epoch", row.epoch}, {"step", row.step}, {"metrics", std::move(metrics)}});
   }
   const std::string text = to_text(json);
   const std::uint64_t length = text.size();
-  std::vector<std::span<const std::byte>> pieces{std::as_bytes(std::span(&length, 1)), std::as_bytes(std::span(text))};
+  std::vector<std::span<const std::byte>> pieces{std::as_bytes(std::span(&length, 1)),
+                                                 std::as_bytes(std::span(text))};
   if (table) {
     for (const auto piece : table->pieces()) pieces.push_back(piece);
   }
@@ -47,11 +49,13 @@ Result<ChiefPart> read_chief_part(const std::string& directory) {
     if (!json) return corrupt(json.error().message);
     ChiefPart part;
     part.table = bytes->substr(sizeof length + length);
-    if (!json->is_object() || !json->contains("history") || !(*json)["history"].is_array()) return corrupt("has no history");
+    if (!json->is_object() || !json->contains("history") || !(*json)["history"].is_array())
+      return corrupt("has no history");
     part.ended = json->value("ended", false);
     for (const Json& row : (*json)["history"]) {
-      if (!row.is_object() || !row.contains("epoch") || !row["epoch"].is_number_unsigned() || !row.contains("step") ||
-          !row["step"].is_number_unsigned() || !row.contains("metrics") || !row["metrics"].is_object()) {
+      if (!row.is_object() || !row.contains("epoch") || !row["epoch"].is_number_unsigned() ||
+          !row.contains("step") || !row["step"].is_number_unsigned() || !row.contains("metrics") ||
+          !row["metrics"].is_object()) {
         return corrupt("a row of its history is not one");
       }
       EpochRow& out = part.history.emplace_back();

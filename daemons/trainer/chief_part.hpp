@@ -1,5 +1,5 @@
-// The chief's part of a checkpoint: what the shards do not know. Eight bytes of length, JSON, and, in a job without
-// shards, the values themselves.
+// The chief's part of a checkpoint: what the shards do not know. Eight bytes of length, JSON, and, in a job
+// without shards, the values themselves.
 #pragma once
 
 #include <optional>
@@ -16,7 +16,7 @@ namespace trainyard::trainer {
 struct ChiefPart {
   bool ended = false;  // no training is left after this step
   std::vector<EpochRow> history;
-  std::string table;   // what optim::Table::load takes; empty with shards
+  std::string table;  // what optim::Table::load takes; empty with shards
 };
 
 Result<store::PartInfo> write_chief_part(const std::string& directory, const ChiefPart& part,

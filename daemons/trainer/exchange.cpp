@@ -17,7 +17,8 @@ constexpr Duration poll_patience = 100ms;  // how soon `cancelled` is seen
 
 Time now() { return std::chrono::steady_clock::now(); }
 
-void scatter(std::span<const protocol::SliceInfo> slices, std::span<const float> from, std::span<float> flat) {
+void scatter(std::span<const protocol::SliceInfo> slices, std::span<const float> from,
+             std::span<float> flat) {
   std::size_t at = 0;
   for (const protocol::SliceInfo& slice : slices) {
     std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(at), slice.length,
@@ -106,7 +107,8 @@ Result<bool> ShardExchange::step(const Push& push, std::span<float> values) {
     push_header.samples = push.samples;
     push_header.checkpoint = push.marks.checkpoint;
     push_header.last = push.marks.last;
-    sent[i].push_back({std::move(push_header), push.samples == 0 ? nullptr : gather(shards_[i], push.gradients)});
+    sent[i].push_back(
+        {std::move(push_header), push.samples == 0 ? nullptr : gather(shards_[i], push.gradients)});
     shards_[i].client->send(protocol::encode(sent[i][0].header), sent[i][0].payload);
   }
   bool last = false;
@@ -142,8 +144,8 @@ Result<DataHeader> ShardExchange::await_values(std::uint32_t index, const std::v
     if (answer->kind != DataKind::values || (step && answer->sequence != *step)) continue;
     const auto floats = message->payload.floats();
     if (floats.size() != shard.floats) {
-      return Error{Errc::corrupt, format("shard ps-{} at {} sent {} values instead of {}", index, shard.endpoint,
-                                         floats.size(), shard.floats)};
+      return Error{Errc::corrupt, format("shard ps-{} at {} sent {} values instead of {}", index,
+                                         shard.endpoint, floats.size(), shard.floats)};
     }
     scatter(shard.slices, floats, values);
     return std::move(*answer);

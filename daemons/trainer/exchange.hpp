@@ -1,5 +1,5 @@
-// How gradients become values: over the shards of the gang, or alone. Belongs to the compute thread, which waits
-// in it; every wait can be ended by `cancelled`.
+// How gradients become values: over the shards of the gang, or alone. Belongs to the compute thread, which
+// waits in it; every wait can be ended by `cancelled`.
 #pragma once
 
 #include <atomic>
@@ -31,8 +31,8 @@ struct Push {
 class Exchange {
  public:
   virtual ~Exchange() = default;
-  /// values: in, the first values that this trainer would give; out, those of the job. Returns the step that they
-  /// belong to, 0 at the beginning.
+  /// values: in, the first values that this trainer would give; out, those of the job. Returns the step that
+  /// they belong to, 0 at the beginning.
   virtual Result<std::uint64_t> begin(std::span<float> values) = 0;
   /// Returns once the step is applied and `values` are the new ones. True: training ends with this step.
   virtual Result<bool> step(const Push& push, std::span<float> values) = 0;
@@ -55,7 +55,8 @@ class ShardExchange final : public Exchange {
     std::uint64_t slice_floats_max = 65536;
     Duration retry = std::chrono::seconds(2);  // without an answer so long: the same is sent again
   };
-  static Result<std::unique_ptr<ShardExchange>> connect(Settings settings, const std::atomic<bool>& cancelled);
+  static Result<std::unique_ptr<ShardExchange>> connect(Settings settings,
+                                                        const std::atomic<bool>& cancelled);
 
   Result<std::uint64_t> begin(std::span<float> values) override;
   Result<bool> step(const Push& push, std::span<float> values) override;
@@ -74,7 +75,8 @@ class ShardExchange final : public Exchange {
   ShardExchange(Settings settings, const std::atomic<bool>& cancelled);
   protocol::DataHeader header(protocol::DataKind kind, std::uint32_t shard) const;
   net::SharedFloats gather(const Shard& shard, std::span<const float> flat) const;
-  /// Sends, and sends again, until the shard answers with the values after `step` (any step, where not given).
+  /// Sends, and sends again, until the shard answers with the values after `step` (any step, where not
+  /// given).
   Result<protocol::DataHeader> await_values(std::uint32_t shard, const std::vector<Outgoing>& sent,
                                             std::optional<std::uint64_t> step, std::span<float> values);
 

@@ -14,7 +14,8 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "predict") == 0) return trainer::predict_main(argc - 1, argv + 1);
   const auto loaded = runtime::load_cluster_config(
       "trainyard-trainer",
-      "Trains as a task of a job (executors start it), or works on a bundle: 'evaluate', 'predict'.", argc, argv);
+      "Trains as a task of a job (executors start it), or works on a bundle: 'evaluate', 'predict'.", argc,
+      argv);
   if (!loaded.config) return loaded.exit_code;
 
   const auto environment = runtime::read_task_environment(runtime::environment());

@@ -32,8 +32,8 @@ void Shell::start() {
   link_.report = [this](protocol::Message message) {
     reactor_.post([this, message = std::move(message)] { member_->report(message); });
   };
-  member_ = std::make_unique<runtime::Member>(reactor_, environment_, "",
-                                              [this](const protocol::Message& message) { received(message); });
+  member_ = std::make_unique<runtime::Member>(
+      reactor_, environment_, "", [this](const protocol::Message& message) { received(message); });
   reactor_.every(look_every, [this] { link_.connected = member_->connected(); });
   compute_ = std::thread([this] {
     const Status status = Training(environment_, job_, link_).run();
@@ -49,7 +49,8 @@ void Shell::received(const protocol::Message& message) {
     return;
   }
   protocol::Message copy = message;
-  if (!link_.inbox.try_put(copy)) log::warn("the compute thread does not listen; a message of the master is dropped");
+  if (!link_.inbox.try_put(copy))
+    log::warn("the compute thread does not listen; a message of the master is dropped");
 }
 
 void Shell::ended(const Status& status) {
@@ -61,10 +62,11 @@ void Shell::ended(const Status& status) {
   if (link_.cancelled) {
     exit_code_ = 128 + SIGTERM;
   } else {
-    exit_code_ = runtime::fail(status.error());
-    // Only a job that is wrong itself must not be tried again; see runtime::fail for the codes.
-    if (exit_code_ != runtime::exit_usage && exit_code_ != runtime::exit_refused) exit_code_ = runtime::exit_failed;
-    if (status.error().code == Errc::refused) exit_code_ = runtime::exit_failed;
+    // A job that is wrong itself (2) is not tried again by the master; anything else may go better next time.
+    const Errc code = status.error().code;
+    (void)runtime::fail(status.error());
+    exit_code_ =
+        code == Errc::invalid || code == Errc::not_found ? runtime::exit_usage : runtime::exit_failed;
   }
   reactor_.stop();
 }

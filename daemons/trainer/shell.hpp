@@ -1,5 +1,5 @@
-// Shell of a trainer: its line to the master on the reactor's thread, the training on the compute thread. Decides
-// when the process ends, nothing else.
+// Shell of a trainer: its line to the master on the reactor's thread, the training on the compute thread.
+// Decides when the process ends, nothing else.
 #pragma once
 
 #include <memory>

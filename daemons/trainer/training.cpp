@@ -15,10 +15,10 @@ namespace trainyard::trainer {
 
 namespace {
 
-constexpr std::uint64_t steps_ahead = 4;           // that the loader works on
+constexpr std::uint64_t steps_ahead = 4;  // that the loader works on
 constexpr Duration progress_every = 250ms;
-constexpr Duration lease_without_master = 1s;      // then a trainer goes on by itself
-constexpr Duration commit_patience = 30s;          // for the manifest of the last checkpoint
+constexpr Duration lease_without_master = 1s;  // then a trainer goes on by itself
+constexpr Duration commit_patience = 30s;      // for the manifest of the last checkpoint
 constexpr std::size_t bad_named_max = 100;
 
 Time now() { return std::chrono::steady_clock::now(); }
@@ -47,12 +47,14 @@ Status Training::prepare() {
   pipeline_ = std::move(*pipeline);
   split_ = data::split(*dataset_, job_.data);
   if (split_.train.empty()) {
-    return Error{Errc::invalid, format("data.split: no records are left for training ({} in all)", dataset_->size())};
+    return Error{Errc::invalid,
+                 format("data.split: no records are left for training ({} in all)", dataset_->size())};
   }
   const graph::InputShape input{pipeline_->channels(), pipeline_->height(), pipeline_->width()};
-  auto network = graph::Network::build(job_.model, input, static_cast<std::uint32_t>(dataset_->classes().size()),
-                                       {.batch_max = job_.data.batch_size, .training = true, .seed = job_.train.seed});
-  if (!network) return network.error();
+  auto network =
+      graph::Network::build(job_.model, input, static_cast<std::uint32_t>(dataset_->classes().size()),
+                            {.batch_max = job_.data.batch_size, .training = true, .seed = job_.train.seed});
+  if (!network) return Error{Errc::invalid, network.error().message};
   network_ = std::move(*network);
   const data::Geometry geometry{split_.train.size(), job_.cluster.trainers, job_.data.batch_size};
   plan_.emplace(geometry, job_.train.epochs, environment_.key.task.index);
@@ -115,7 +117,8 @@ Status Training::connect() {
     history_ = std::move(part->history);
     ended_ = part->ended;
     if (local) {
-      if (const Status restored = local->restore(part->table); !restored) return restored.error().with(directory);
+      if (const Status restored = local->restore(part->table); !restored)
+        return restored.error().with(directory);
     }
   }
   if (local) exchange_ = std::move(local);
@@ -123,7 +126,8 @@ Status Training::connect() {
   if (!step) return step.error();
   start_ = requested_ = *step;
   if (start_ != roster_.resume_step) {
-    return Error{Errc::corrupt, format("the shards are at step {}, the checkpoint at step {}", start_, roster_.resume_step)};
+    return Error{Errc::corrupt,
+                 format("the shards are at step {}, the checkpoint at step {}", start_, roster_.resume_step)};
   }
   if (start_ > 0) log::info("goes on from step {} of {}", start_, plan_->steps());
   return {};
@@ -158,8 +162,10 @@ Status Training::train_step(std::uint64_t step) {
   if (batch->count() > 0) {
     const graph::StepResult result = network_->train_step(batch->images, batch->labels, batch->keys, step);
     if (!result.finite) {
-      return Error{Errc::invalid, format("the loss is not finite at step {}: lower train.optimizer.learning_rate "
-                                         "or add warmup_steps to train.schedule", step)};
+      return Error{Errc::invalid,
+                   format("the loss is not finite at step {}: lower train.optimizer.learning_rate "
+                          "or add warmup_steps to train.schedule",
+                          step)};
     }
     sums_.loss += result.loss_sum;
     sums_.correct += result.correct;
@@ -197,8 +203,8 @@ Status Training::train_step(std::uint64_t step) {
   return {};
 }
 
-/// Waits until this trainer may use the partition that `step` begins. In synchronous order the partition can be
-/// nobody else's, so that a master that is away stops nobody: it hears of the lease when it is back.
+/// Waits until this trainer may use the partition that `step` begins. In synchronous order the partition can
+/// be nobody else's, so that a master that is away stops nobody: it hears of the lease when it is back.
 Status Training::lease(std::uint64_t step) {
   const Run run = plan_->run_of(step);
   if (granted_ == run.partition) return {};
@@ -237,7 +243,8 @@ void Training::request_ahead(std::uint64_t step) {
   while (requested_ < until) {
     ++requested_;
     const std::uint64_t epoch = plan_->epoch_of(requested_);
-    const auto records = data::records_of(plan_->geometry(), order_of(epoch), plan_->place_of(requested_), plan_->rank());
+    const auto records =
+        data::records_of(plan_->geometry(), order_of(epoch), plan_->place_of(requested_), plan_->rank());
     loader_->request(requested_, epoch, true, {records.begin(), records.end()});
   }
 }
@@ -264,8 +271,9 @@ Status Training::hear(const protocol::Message& message) {
 
 Status Training::save(std::uint64_t step, bool last) {
   const std::string name = store::checkpoint_name(step, number(environment_.key.incarnation));
-  const auto part = write_chief_part(environment_.checkpoint_dir + "/" + name,
-                                     {.ended = last, .history = history_, .table = {}}, exchange_->own_state());
+  const auto part =
+      write_chief_part(environment_.checkpoint_dir + "/" + name,
+                       {.ended = last, .history = history_, .table = {}}, exchange_->own_state());
   if (!part) return part.error().with("checkpoint");
   saving_ = step;
   link_.report(protocol::CheckpointPart{environment_.key, step, part->file, part->bytes, part->checksum});
@@ -283,7 +291,8 @@ Status Training::commit(const protocol::CommitCheckpoint& message) {
   const std::string directory = environment_.checkpoint_dir + "/" + name;
   // Asked twice after a reconnect: an older one may have been pruned meanwhile.
   if (message.step < saving_) return {};
-  if (const Status written = store::write_manifest(directory, manifest); !written) return written.error().with("checkpoint");
+  if (const Status written = store::write_manifest(directory, manifest); !written)
+    return written.error().with("checkpoint");
   const auto pruned = store::prune(environment_.checkpoint_dir, job_.checkpoint.keep);
   if (!pruned) log::warn("old checkpoints stay: {}", pruned.error().message);
   if (saving_ == message.step) saving_ = 0;
@@ -315,17 +324,19 @@ void Training::end_partition(std::uint64_t step) {
 void Training::end_epoch(std::uint64_t step) {
   const double samples = std::max(1.0, static_cast<double>(sums_.samples));
   const Duration took = now() - sums_.since;
-  std::map<std::string, double> metrics{{"train/loss", sums_.loss / samples},
-                                        {"train/accuracy", static_cast<double>(sums_.correct) / samples},
-                                        {"learning_rate", learning_rate(step)},
-                                        {"samples_per_second", samples * job_.cluster.trainers / seconds(took)},
-                                        {"wait/input", seconds(sums_.input) / seconds(took)},
-                                        {"wait/compute", seconds(sums_.compute) / seconds(took)},
-                                        {"wait/exchange", seconds(sums_.exchange) / seconds(took)}};
+  std::map<std::string, double> metrics{
+      {"train/loss", sums_.loss / samples},
+      {"train/accuracy", static_cast<double>(sums_.correct) / samples},
+      {"learning_rate", learning_rate(step)},
+      {"samples_per_second", samples * job_.cluster.trainers / seconds(took)},
+      {"wait/input", seconds(sums_.input) / seconds(took)},
+      {"wait/compute", seconds(sums_.compute) / seconds(took)},
+      {"wait/exchange", seconds(sums_.exchange) / seconds(took)}};
   if (is_chief()) {
     if (!split_.validation.empty()) {
-      const Evaluation validation = evaluate(*network_, *dataset_, *pipeline_, split_.validation,
-                                             job_.data.batch_size, std::max(1u, job_.data.loaders), link_.cancelled);
+      const Evaluation validation =
+          evaluate(*network_, *dataset_, *pipeline_, split_.validation, job_.data.batch_size,
+                   std::max(1u, job_.data.loaders), link_.cancelled);
       metrics["validation/loss"] = validation.metrics.loss;
       metrics["validation/accuracy"] = validation.metrics.accuracy;
     }
@@ -341,10 +352,12 @@ void Training::end_epoch(std::uint64_t step) {
   sums_ = {.since = now()};
 }
 
-void Training::tell_progress(const char* phase, std::uint64_t step, const std::map<std::string, double>& metrics) {
+void Training::tell_progress(const char* phase, std::uint64_t step,
+                             const std::map<std::string, double>& metrics) {
   told_ = now();
-  link_.report(protocol::Progress{environment_.key, phase, plan_->epoch_of(std::max<std::uint64_t>(step, 1)) + 1,
-                                  plan_->epochs(), step, plan_->steps(), metrics});
+  link_.report(protocol::Progress{environment_.key, phase,
+                                  plan_->epoch_of(std::max<std::uint64_t>(step, 1)) + 1, plan_->epochs(),
+                                  step, plan_->steps(), metrics});
 }
 
 double Training::learning_rate(std::uint64_t step) const {
@@ -381,8 +394,8 @@ Status Training::finish() {
                                                                 .test = test,
                                                                 .history = history_});
   if (!written) return written.error().with("bundle");
-  log::info("the model is in {}; test accuracy {:.4f} on {} records", environment_.output_dir, test.metrics.accuracy,
-            test.metrics.count);
+  log::info("the model is in {}; test accuracy {:.4f} on {} records", environment_.output_dir,
+            test.metrics.accuracy, test.metrics.count);
   link_.report(protocol::Finished{environment_.key, metrics, false});
   return {};
 }

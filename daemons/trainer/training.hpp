@@ -1,5 +1,6 @@
-// The training itself: data in, steps through the exchange, checkpoints, evaluation, bundle. Runs on one thread (the
-// compute thread) from begin to end; hears of the world through a mailbox and speaks through `report`.
+// The training itself: data in, steps through the exchange, checkpoints, evaluation, bundle. Runs on one
+// thread (the compute thread) from begin to end; hears of the world through a mailbox and speaks through
+// `report`.
 #pragma once
 
 #include <atomic>
@@ -27,10 +28,10 @@ namespace trainyard::trainer {
 
 /// What the shell and the compute thread share; outlives both uses.
 struct Link {
-  Mailbox<protocol::Message> inbox{64};             // from the master
-  std::atomic<bool> cancelled{false};               // end now
-  std::atomic<bool> connected{false};               // to the master
-  std::function<void(protocol::Message)> report;    // to the master; from any thread
+  Mailbox<protocol::Message> inbox{64};           // from the master
+  std::atomic<bool> cancelled{false};             // end now
+  std::atomic<bool> connected{false};             // to the master
+  std::function<void(protocol::Message)> report;  // to the master; from any thread
 };
 
 class Training {
@@ -81,7 +82,7 @@ class Training {
   std::uint64_t requested_ = 0;  // from the loader, up to this step
   bool ended_ = false;           // the last step is done
   bool stop_asked_ = false;
-  std::uint64_t saving_ = 0;     // step of a checkpoint that is not committed yet
+  std::uint64_t saving_ = 0;  // step of a checkpoint that is not committed yet
   std::optional<protocol::Partition> granted_;
   // of the current partition
   std::uint32_t partition_samples_ = 0;

@@ -27,8 +27,8 @@ struct BundleContents {
   std::span<const EpochRow> history;
 };
 
-/// Writes beside `directory` first and renames file by file, bundle.yaml last: without it there is no bundle. What
-/// else lies in the directory (checkpoints) stays.
+/// Writes beside `directory` first and renames file by file, bundle.yaml last: without it there is no bundle.
+/// What else lies in the directory (checkpoints) stays.
 Status write_bundle(const std::string& directory, const BundleContents& contents);
 
 struct Bundle {
@@ -50,7 +50,7 @@ struct PredictedPicture {
   std::vector<float> probabilities;
   data::Image picture;
 };
-std::string predictions_html(const std::vector<std::string>& labels, std::span<const PredictedPicture> pictures,
-                             std::size_t top);
+std::string predictions_html(const std::vector<std::string>& labels,
+                             std::span<const PredictedPicture> pictures, std::size_t top);
 
 }  // namespace trainyard::trainer

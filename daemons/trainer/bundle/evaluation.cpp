@@ -48,7 +48,8 @@ Metrics measure(const std::vector<std::string>& classes, std::span<const Predict
     const double precision = ratio(metrics.confusion[k][k], predicted);
     const double recall = ratio(metrics.confusion[k][k], support);
     const double sum = precision + recall;
-    metrics.per_class.push_back({classes[k], precision, recall, sum == 0 ? 0.0 : 2 * precision * recall / sum, support});
+    metrics.per_class.push_back(
+        {classes[k], precision, recall, sum == 0 ? 0.0 : 2 * precision * recall / sum, support});
   }
   return metrics;
 }

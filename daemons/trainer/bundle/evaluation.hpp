@@ -1,5 +1,5 @@
-// How good a network is on a set of records: loss, accuracy, confusion matrix, per class; and the prediction for each
-// record. Runs the network on the caller's thread, with loader threads of its own.
+// How good a network is on a set of records: loss, accuracy, confusion matrix, per class; and the prediction
+// for each record. Runs the network on the caller's thread, with loader threads of its own.
 #pragma once
 
 #include <atomic>
