@@ -50,7 +50,8 @@ struct Reactor::State {
     watch->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
                                  [watch](const boost::system::error_code& error) {
                                    if (error || !watch->readable) return;
-                                   watch->readable();
+                                   const auto work = watch->readable;  // it may unwatch itself
+                                   work();
                                    if (watch->readable) wait_readable(watch);
                                  });
   }

@@ -128,7 +128,7 @@ void Processes::poll() {
   for (const TaskKey& key : gone) ended(key);
 }
 
-void Processes::ended(const TaskKey& key) {
+void Processes::ended(TaskKey key) {
   const auto it = shims_.find(key);
   if (it == shims_.end()) return;
   const Shim shim = it->second;

@@ -45,7 +45,7 @@ class Processes {
   };
   bool watch(const TaskKey& key, pid_t pid, std::uint64_t start, const std::string& directory);
   bool has_ended(Shim& shim) const;
-  void ended(const TaskKey& key);
+  void ended(TaskKey key);  // by value: unwatching destroys who called
   TaskExited exit_of(const TaskKey& key, const std::string& directory,
                      const std::string& without_record) const;
   void tell(Event event);
