@@ -1,0 +1,182 @@
+#include "daemons/ps/core.hpp"
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <numeric>
+
+#include "common/base/random.hpp"
+
+namespace trainyard::ps {
+
+namespace {
+
+using protocol::DataHeader;
+using protocol::DataKind;
+
+constexpr std::uint32_t trainers = 3;
+constexpr std::size_t floats = 8;  // six of a weight, two of a buffer
+
+config::TrainSection plain_sgd() {
+  config::TrainSection train;
+  train.optimizer = {.learning_rate = 1.0, .momentum = 0.0};
+  return train;
+}
+
+DataHeader header(DataKind kind, std::uint32_t trainer) {
+  return {.kind = kind, .job = 1, .incarnation = 1, .trainer = trainer};
+}
+
+Floats floats_of(std::vector<float> values) {
+  auto owner = std::make_shared<std::vector<float>>(std::move(values));
+  return {*owner, owner};
+}
+
+Arrival arrival(DataHeader head, std::vector<float> values = {}) {
+  const std::size_t bytes = values.size() * sizeof(float);
+  const std::string peer = "peer-" + std::to_string(head.trainer);
+  return {.peer = peer,
+          .header = std::move(head),
+          .payload = floats_of(std::move(values)),
+          .payload_bytes = bytes};
+}
+
+Arrival init() {
+  DataHeader head = header(DataKind::init, 0);
+  head.slices = {{0, 6, protocol::SliceKind::weight}, {6, 2, protocol::SliceKind::buffer}};
+  head.steps_per_epoch = 10;
+  return arrival(std::move(head), std::vector<float>(floats, 0.0f));
+}
+
+Arrival push(std::uint32_t trainer, std::uint64_t step, std::vector<float> gradients,
+             std::uint32_t samples = 1) {
+  DataHeader head = header(DataKind::push, trainer);
+  head.sequence = step;
+  head.samples = samples;
+  return arrival(std::move(head), std::move(gradients));
+}
+
+Core ready() {
+  Core core({.job = 1, .incarnation = 1, .shard = 0, .trainers = trainers}, plain_sgd());
+  CHECK(core.on(init()).replies.empty());
+  return core;
+}
+
+std::string bytes_of(const optim::Table::Saved& saved) {
+  std::string out;
+  for (const auto piece : saved.pieces())
+    out.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a pull waits for the first values", "[ps]") {
+  Core core({.job = 1, .incarnation = 1, .shard = 0, .trainers = trainers}, plain_sgd());
+  CHECK(core.on(arrival(header(DataKind::pull, 1))).replies.empty());
+  const auto outcome = core.on(init());
+  REQUIRE(outcome.replies.size() == 1);
+  CHECK(outcome.replies[0].peer == "peer-1");
+  CHECK(outcome.replies[0].header.kind == DataKind::values);
+  CHECK(outcome.replies[0].values->size() == floats);
+}
+
+TEST_CASE("a step is answered to all once all have pushed, and is the mean over the samples", "[ps]") {
+  Core core = ready();
+  CHECK(core.on(push(0, 1, std::vector<float>(floats, 6.0f), 2)).replies.empty());
+  CHECK(core.on(push(2, 1, std::vector<float>(floats, 3.0f), 1)).replies.empty());
+  const auto outcome = core.on(push(1, 1, {}, 0));  // had no records in this step
+  REQUIRE(outcome.replies.size() == 3);
+  for (const Reply& reply : outcome.replies) {
+    CHECK(reply.header.sequence == 1);
+    CHECK((*reply.values)[0] == -3.0f);  // 0 - 1.0 * 9 / 3
+    CHECK((*reply.values)[7] == 3.0f);   // a buffer becomes the mean
+  }
+}
+
+TEST_CASE("integer gradients under duplicates, delays and repeats add up exactly", "[ps]") {
+  Random random(11);
+  Core core = ready();
+  double expected = 0;
+  std::vector<Arrival> old;
+  for (std::uint64_t step = 1; step <= 200; ++step) {
+    std::vector<std::pair<std::uint32_t, float>> pushes;
+    for (std::uint32_t trainer = 0; trainer < trainers; ++trainer) {
+      const auto value = static_cast<float>(random.below(10));
+      expected -= static_cast<double>(value);
+      pushes.insert(pushes.end(), 1 + random.below(3), {trainer, value});
+    }
+    random.shuffle(pushes);
+    for (const auto& [trainer, value] : pushes) {
+      (void)core.on(push(trainer, step, std::vector<float>(floats, value * trainers), 1));
+      // A late double of an earlier step is answered, not applied.
+      if (step > 1 && random.chance(0.3)) {
+        const auto outcome = core.on(push(trainer, step - 1, std::vector<float>(floats, 1000.0f), 1));
+        CHECK(outcome.replies.size() == (core.step() >= step - 1 ? 1u : 0u));
+      }
+    }
+    REQUIRE(core.step() == step);
+  }
+  CHECK(static_cast<double>((*core.table()->values())[0]) == expected);
+}
+
+TEST_CASE("the order of arrival does not change a bit of the result", "[ps]") {
+  Random random(2);
+  std::vector<std::vector<float>> gradients(trainers, std::vector<float>(floats));
+  for (auto& one : gradients) {
+    for (float& value : one) value = static_cast<float>(random.normal());
+  }
+  std::vector<std::uint32_t> order{0, 1, 2};
+  std::optional<std::vector<float>> first;
+  do {
+    Core core = ready();
+    for (const std::uint32_t trainer : order) (void)core.on(push(trainer, 1, gradients[trainer], 5));
+    if (!first) first = *core.table()->values();
+    CHECK(*first == *core.table()->values());
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST_CASE("a marked push saves exactly that step, and the part brings the same bits back", "[ps]") {
+  Core core = ready();
+  auto marked = push(0, 1, std::vector<float>(floats, 1.5f));
+  marked.header.checkpoint = true;
+  (void)core.on(std::move(marked));
+  (void)core.on(push(1, 1, std::vector<float>(floats, 0.25f)));
+  const auto outcome = core.on(push(2, 1, std::vector<float>(floats, 0.5f)));
+  REQUIRE(outcome.save.has_value());
+  CHECK(outcome.save->step == 1);
+  const std::string part = bytes_of(*outcome.save);
+
+  Core next({.job = 1, .incarnation = 2, .shard = 0, .trainers = trainers}, plain_sgd());
+  REQUIRE(next.restore(part).has_value());
+  CHECK(next.step() == 1);
+  CHECK(*next.table()->values() == *core.table()->values());
+  for (std::size_t cut = 0; cut < part.size(); cut += 3)
+    CHECK_FALSE(next.restore(part.substr(0, cut)).has_value());
+}
+
+TEST_CASE("`last` reaches every trainer", "[ps]") {
+  Core core = ready();
+  auto marked = push(0, 1, std::vector<float>(floats, 1.0f));
+  marked.header.last = true;
+  (void)core.on(std::move(marked));
+  (void)core.on(push(1, 1, std::vector<float>(floats, 1.0f)));
+  const auto outcome = core.on(push(2, 1, std::vector<float>(floats, 1.0f)));
+  for (const Reply& reply : outcome.replies) CHECK(reply.header.last);
+}
+
+TEST_CASE("wrong sizes and nonsense are refused, and change nothing", "[ps]") {
+  Core core = ready();
+  const auto wrong = core.on(push(0, 1, std::vector<float>(3, 1.0f)));
+  REQUIRE(wrong.replies.size() == 1);
+  CHECK(wrong.replies[0].header.kind == DataKind::refused);
+  auto stale = push(0, 1, std::vector<float>(floats, 1.0f));
+  stale.header.incarnation = 0;
+  CHECK(core.on(std::move(stale)).replies[0].header.kind == DataKind::refused);
+  CHECK(core.step() == 0);
+  // The right ones still complete the step.
+  for (std::uint32_t trainer = 0; trainer < trainers; ++trainer)
+    (void)core.on(push(trainer, 1, std::vector<float>(floats, 1.0f)));
+  CHECK(core.step() == 1);
+}
+
+}  // namespace trainyard::ps
