@@ -8,7 +8,6 @@
 #include "common/base/text.hpp"
 #include "common/optim/optimizer.hpp"
 #include "common/store/checkpoint.hpp"
-#include "daemons/trainer/bundle/bundle.hpp"
 #include "daemons/trainer/chief_part.hpp"
 
 namespace trainyard::trainer {
@@ -20,6 +19,7 @@ constexpr Duration progress_every = 250ms;
 constexpr Duration lease_without_master = 1s;  // then a trainer goes on by itself
 constexpr Duration commit_patience = 30s;      // for the manifest of the last checkpoint
 constexpr std::size_t bad_named_max = 100;
+constexpr std::size_t skipped_max = 10'000;
 
 Time now() { return std::chrono::steady_clock::now(); }
 
@@ -184,6 +184,7 @@ Status Training::train_step(std::uint64_t step) {
   partition_bad_count_ += static_cast<std::uint32_t>(batch->bad.size());
   for (const std::string& bad : batch->bad) {
     if (partition_bad_.size() < bad_named_max) partition_bad_.push_back(bad);
+    if (skipped_.size() < skipped_max) skipped_.insert(bad);
   }
   ended_ = *last;
   if (push.marks.checkpoint) {
@@ -339,6 +340,7 @@ void Training::end_epoch(std::uint64_t step) {
                    std::max(1u, job_.data.loaders), link_.cancelled);
       metrics["validation/loss"] = validation.metrics.loss;
       metrics["validation/accuracy"] = validation.metrics.accuracy;
+      skipped_.insert(validation.bad.begin(), validation.bad.end());
     }
     metrics["seconds"] = seconds(now() - sums_.since);
     history_.push_back({plan_->epoch_of(step) + 1, step, metrics});
@@ -363,41 +365,6 @@ void Training::tell_progress(const char* phase, std::uint64_t step,
 double Training::learning_rate(std::uint64_t step) const {
   return optim::learning_rate(job_.train.schedule, job_.train.optimizer.learning_rate, step,
                               plan_->geometry().steps_per_epoch(), plan_->steps());
-}
-
-Status Training::finish() {
-  if (!is_chief()) {
-    link_.report(protocol::Finished{environment_.key, {}, stop_asked_});
-    return {};
-  }
-  if (const Status committed = await_commit(); !committed) return committed;
-  if (stop_asked_) {
-    link_.report(protocol::Finished{environment_.key, {}, true});
-    return {};
-  }
-  const std::uint64_t step = history_.empty() ? start_ : history_.back().step;
-  std::map<std::string, double> metrics;
-  if (!history_.empty()) metrics = history_.back().metrics;
-  tell_progress("test", step, metrics);
-  const auto& records = split_.test.empty() ? split_.validation : split_.test;
-  const Evaluation test = evaluate(*network_, *dataset_, *pipeline_, records, job_.data.batch_size,
-                                   std::max(1u, job_.data.loaders), link_.cancelled);
-  if (link_.cancelled) return cancelled_error();
-  metrics.insert_or_assign("test/loss", test.metrics.loss);
-  metrics.insert_or_assign("test/accuracy", test.metrics.accuracy);
-  tell_progress("export", step, metrics);
-  const Status written = write_bundle(environment_.output_dir, {.job = job_,
-                                                                .job_id = number(environment_.key.task.job),
-                                                                .network = *network_,
-                                                                .dataset = *dataset_,
-                                                                .pipeline = *pipeline_,
-                                                                .test = test,
-                                                                .history = history_});
-  if (!written) return written.error().with("bundle");
-  log::info("the model is in {}; test accuracy {:.4f} on {} records", environment_.output_dir,
-            test.metrics.accuracy, test.metrics.count);
-  link_.report(protocol::Finished{environment_.key, metrics, false});
-  return {};
 }
 
 }  // namespace trainyard::trainer

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -50,6 +51,8 @@ class Training {
   Status train();
   Status train_step(std::uint64_t step);
   Status finish();
+  void keep_skipped();
+  void gather_skipped();
   Status lease(std::uint64_t step);
   void request_ahead(std::uint64_t step);
   std::span<const std::uint32_t> order_of(std::uint64_t epoch);
@@ -82,7 +85,8 @@ class Training {
   std::uint64_t requested_ = 0;  // from the loader, up to this step
   bool ended_ = false;           // the last step is done
   bool stop_asked_ = false;
-  std::uint64_t saving_ = 0;  // step of a checkpoint that is not committed yet
+  std::set<std::string> skipped_;  // "name: reason"
+  std::uint64_t saving_ = 0;       // step of a checkpoint that is not committed yet
   std::optional<protocol::Partition> granted_;
   // of the current partition
   std::uint32_t partition_samples_ = 0;

@@ -66,6 +66,18 @@ std::string history_csv(std::span<const EpochRow> history) {
   return out;
 }
 
+/// The test's metrics as `trainyard evaluate -o json` prints them, and what else is worth keeping.
+Json metrics_json(const BundleContents& c) {
+  Json json = to_json(c.test.metrics);
+  json["test"] = Json{
+      {"count", c.test.metrics.count}, {"loss", c.test.metrics.loss}, {"accuracy", c.test.metrics.accuracy}};
+  if (!c.history.empty()) {
+    for (const auto& [key, value] : c.history.back().metrics) json["last_epoch"][key] = value;
+  }
+  json["skipped"] = c.skipped;
+  return json;
+}
+
 std::vector<graph::NamedTensor> named_tensors(graph::Network& network) {
   std::vector<graph::NamedTensor> out;
   for (const graph::TensorInfo& info : network.tensors()) {
@@ -104,7 +116,7 @@ Status write_bundle(const std::string& directory, const BundleContents& contents
       {"model.onnx", *onnx},
       {"weights.safetensors", graph::to_safetensors(named_tensors(contents.network))},
       {"labels.txt", labels},
-      {"metrics.json", to_text(to_json(contents.test.metrics), 2) + "\n"},
+      {"metrics.json", to_text(metrics_json(contents), 2) + "\n"},
       {"history.csv", history_csv(contents.history)},
       {"report.html", report_html(contents)},
       {"bundle.yaml", bundle_yaml(contents)}};

@@ -25,6 +25,7 @@ struct BundleContents {
   const data::Pipeline& pipeline;
   const Evaluation& test;
   std::span<const EpochRow> history;
+  std::vector<std::string> skipped;  // "name: reason", of all parts and trainers
 };
 
 /// Writes beside `directory` first and renames file by file, bundle.yaml last: without it there is no bundle.

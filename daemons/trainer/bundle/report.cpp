@@ -190,9 +190,9 @@ std::string report_html(const BundleContents& c) {
       "</div>\n<h2>Test</h2><div class=\"row\"><div><p>rows: what it is; columns: what was predicted</p>" +
       confusion_html(m) + "</div><div><p>per class</p>" + per_class_html(m) + "</div></div>\n";
   body += "<h2>Samples of the test records</h2>\n" + samples_html(c);
-  if (!c.test.bad.empty()) {
+  if (!c.skipped.empty()) {
     body += "<h2>Skipped</h2><ul>\n";
-    for (const std::string& bad : c.test.bad) body += "<li>" + escape_html(bad) + "</li>\n";
+    for (const std::string& bad : c.skipped) body += "<li>" + escape_html(bad) + "</li>\n";
     body += "</ul>\n";
   }
   return page(c.job.name, body);

@@ -1,0 +1,157 @@
+// Trainers and shards over real sockets: what a gang computes does not depend on how the work is shared out.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <thread>
+
+#include "common/optim/slices.hpp"
+#include "daemons/ps/data_plane.hpp"
+#include "daemons/trainer/exchange.hpp"
+#include "tests/support/temp_dir.hpp"
+#include "tests/unit/graph/networks.hpp"
+
+namespace trainyard {
+
+namespace {
+
+using graph::test::Batch;
+
+constexpr graph::InputShape shape{3, 12, 11};
+constexpr std::uint64_t steps = 12;
+constexpr std::uint32_t whole = 32;  // samples of all trainers in a step
+
+config::TrainSection train_section() {
+  config::TrainSection train;
+  train.epochs = 1;
+  train.optimizer = {.learning_rate = 0.05, .momentum = 0.9, .weight_decay = 1e-4};
+  return train;
+}
+
+/// Without batch norm, whose statistics are each trainer's own.
+config::ModelSection model() {
+  using namespace graph::test;
+  return {{conv(8, 3), plain(LayerKind::relu), max_pool(2), conv(8, 3, 2), plain(LayerKind::relu),
+           dropout(0.2), dense(16), plain(LayerKind::relu), dense(3)}};
+}
+
+struct Gang {
+  std::uint32_t trainers = 1, shards = 1;
+};
+
+std::vector<optim::TensorSize> tensors_of(const graph::Network& network) {
+  std::vector<optim::TensorSize> out;
+  for (const auto& tensor : network.tensors())
+    out.push_back({tensor.length, static_cast<std::uint8_t>(tensor.kind)});
+  return out;
+}
+
+/// Values after each step, as rank 0 sees them.
+using Trace = std::vector<std::vector<float>>;
+
+void run_trainer(trainer::Exchange& exchange, std::uint32_t rank, std::uint32_t trainers, Trace* trace) {
+  auto network = graph::Network::build(model(), shape, 3, {.batch_max = whole / trainers, .seed = 5});
+  REQUIRE(network.has_value());
+  // What another rank would begin with does not matter: rank 0 gives the first values.
+  for (float& value : (*network)->values()) value += static_cast<float>(rank);
+  REQUIRE(exchange.begin((*network)->values()).value() == 0);
+  const std::uint32_t count = whole / trainers;
+  for (std::uint64_t step = 1; step <= steps; ++step) {
+    const Batch batch = graph::test::batch_of(whole, shape, step);
+    const std::size_t pixels = batch.images.size() / whole;
+    const auto part = [&](const auto& all, std::size_t each) {
+      return std::span(all).subspan(rank * count * each, count * each);
+    };
+    (void)(*network)->train_step(part(batch.images, pixels), part(batch.labels, 1), part(batch.keys, 1),
+                                 step);
+    const auto last = exchange.step({.step = step,
+                                     .samples = count,
+                                     .gradients = (*network)->gradients(),
+                                     .marks = {.checkpoint = false, .last = rank == 0 && step == steps}},
+                                    (*network)->values());
+    REQUIRE(last.has_value());
+    REQUIRE(*last == (step == steps));
+    if (trace != nullptr) trace->emplace_back((*network)->values().begin(), (*network)->values().end());
+  }
+}
+
+Trace run(const Gang& gang) {
+  test::TempDir directory;
+  std::vector<std::unique_ptr<ps::DataPlane>> shards;
+  std::vector<std::string> endpoints;
+  for (std::uint32_t i = 0; i < gang.shards; ++i) {
+    auto server = net::DataServer::bind("127.0.0.1");
+    REQUIRE(server.has_value());
+    endpoints.push_back((*server)->endpoint());
+    const ps::Identity identity{.job = 1, .incarnation = 1, .shard = i, .trainers = gang.trainers};
+    shards.push_back(std::make_unique<ps::DataPlane>(std::move(*server), ps::Core(identity, train_section()),
+                                                     ps::DataPlane::Settings{identity, directory.path()},
+                                                     [](const ps::Written&) {}));
+  }
+  const auto sizing = graph::Network::build(model(), shape, 3, {.batch_max = 1});
+  REQUIRE(sizing.has_value());
+  const std::atomic<bool> never{false};
+  Trace trace;
+  std::vector<std::thread> threads;
+  for (std::uint32_t rank = 0; rank < gang.trainers; ++rank) {
+    threads.emplace_back([&, rank] {
+      auto exchange = trainer::ShardExchange::connect({.job = 1,
+                                                       .incarnation = 1,
+                                                       .rank = rank,
+                                                       .shards = endpoints,
+                                                       .tensors = tensors_of(**sizing),
+                                                       .steps_per_epoch = steps,
+                                                       .slice_floats_max = 500},
+                                                      never);
+      REQUIRE(exchange.has_value());
+      run_trainer(**exchange, rank, gang.trainers, rank == 0 ? &trace : nullptr);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return trace;
+}
+
+Trace run_alone() {
+  const auto sizing = graph::Network::build(model(), shape, 3, {.batch_max = 1});
+  trainer::LocalExchange exchange(train_section(), tensors_of(**sizing), steps);
+  Trace trace;
+  run_trainer(exchange, 0, 1, &trace);
+  return trace;
+}
+
+/// The largest difference of a step's values, beside the largest value.
+double worst(const Trace& a, const Trace& b) {
+  double out = 0;
+  for (std::size_t step = 0; step < a.size(); ++step) {
+    double difference = 0, size = 0;
+    for (std::size_t i = 0; i < a[step].size(); ++i) {
+      difference =
+          std::max(difference, std::abs(static_cast<double>(a[step][i]) - static_cast<double>(b[step][i])));
+      size = std::max(size, std::abs(static_cast<double>(a[step][i])));
+    }
+    out = std::max(out, difference / size);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("two or four trainers with parts of the batch give the weights of one with all of it", "[gang]") {
+  const Trace alone = run_alone();
+  REQUIRE(alone.size() == steps);
+  for (const Gang gang : {Gang{1, 1}, Gang{2, 1}, Gang{2, 2}, Gang{4, 3}}) {
+    const Trace trace = run(gang);
+    REQUIRE(trace.size() == steps);
+    INFO(gang.trainers << " trainers, " << gang.shards << " shards");
+    CHECK(worst(alone, trace) < 1e-5);
+  }
+  CHECK(alone.front() != alone.back());
+}
+
+TEST_CASE("the same gang gives the same bits again, and so do other numbers of shards", "[gang]") {
+  const Trace first = run({2, 2});
+  CHECK(first == run({2, 2}));
+  CHECK(first == run({2, 1}));
+  CHECK(first == run({2, 3}));
+  CHECK(run({1, 2}) == run_alone());
+}
+
+}  // namespace trainyard
