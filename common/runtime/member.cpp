@@ -81,7 +81,12 @@ Result<TaskEnvironment> read_task_environment(const std::map<std::string, std::s
 
 void Outbox::add(const protocol::Message& report) {
   std::visit(overloaded{
-                 [&](const protocol::Progress& m) { progress_ = m; },
+                 [&](const protocol::Progress& m) {
+                   progress_ = m;
+                   if (m.phase != "evaluate") return;
+                   epochs_.push_back(m);
+                   if (epochs_.size() > epochs_max) epochs_.pop_front();
+                 },
                  [&](const protocol::RequestPartition& m) { request_ = m; },
                  [&](const protocol::PartitionDone& m) {
                    done_.push_back(m);
@@ -107,6 +112,7 @@ std::vector<protocol::Message> Outbox::all() const {
   if (request_) messages.emplace_back(*request_);
   if (part_) messages.emplace_back(*part_);
   if (written_) messages.emplace_back(*written_);
+  messages.insert(messages.end(), epochs_.begin(), epochs_.end());
   if (progress_) messages.emplace_back(*progress_);
   if (finished_) messages.emplace_back(*finished_);
   return messages;
@@ -118,7 +124,7 @@ struct Member::State {
   Received received;
   std::shared_ptr<net::Session> session;  // null while the master is away
   Outbox outbox;
-  std::string failure;                    // the last one that was logged
+  std::string failure;  // the last one that was logged
   std::function<void()> flushed;
   bool closing = false;
 
@@ -165,7 +171,8 @@ struct Member::State {
 Member::Member(net::Reactor& reactor, const TaskEnvironment& environment, const std::string& listening,
                Received received)
     : state_(std::make_shared<State>()) {
-  state_->registration = {environment.key, environment.secret, listening, static_cast<std::int32_t>(::getpid())};
+  state_->registration = {environment.key, environment.secret, listening,
+                          static_cast<std::int32_t>(::getpid())};
   state_->master = net::name(environment.master);
   state_->received = std::move(received);
   reactor_ = &reactor;

@@ -1,6 +1,7 @@
-// A task's line to the master: what it was told at its start, and a control connection that registers again each
-// time it opens. Reports wait (bounded) while the master is away, so that work goes on without it; what matters is
-// repeated after a reconnect, since the master takes every report twice. Lives on the reactor's thread.
+// A task's line to the master: what it was told at its start, and a control connection that registers again
+// each time it opens. Reports wait (bounded) while the master is away, so that work goes on without it; what
+// matters is repeated after a reconnect, since the master takes every report twice. Lives on the reactor's
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -34,11 +35,11 @@ struct TaskEnvironment {
 /// Errors name the variable that is missing or wrong.
 Result<TaskEnvironment> read_task_environment(const std::map<std::string, std::string>& variables);
 
-/// What a master must hear again when the connection was lost: the newest of each kind, and the partitions that
-/// were finished last. Pure.
+/// What a master must hear again when the connection was lost: the newest of each kind, and the epochs and
+/// partitions that were finished last. Pure.
 class Outbox {
  public:
-  static constexpr std::size_t partitions_max = 64;
+  static constexpr std::size_t partitions_max = 64, epochs_max = 64;
   void add(const protocol::Message& report);
   /// An answer came: what asked for it is not repeated any more.
   void answered(const protocol::Message& message);
@@ -47,6 +48,7 @@ class Outbox {
 
  private:
   std::optional<protocol::Progress> progress_;
+  std::deque<protocol::Progress> epochs_;  // ends of epochs
   std::deque<protocol::PartitionDone> done_;
   std::optional<protocol::RequestPartition> request_;
   std::optional<protocol::CheckpointPart> part_;
@@ -58,8 +60,8 @@ class Member {
  public:
   using Received = std::function<void(protocol::Message)>;
 
-  /// `listening`: "host:port" that this task really serves, or empty. `received` gets what the master says: Roster,
-  /// GrantPartition, CommitCheckpoint, StopTraining, Dismiss, Refused; any of them may come twice.
+  /// `listening`: "host:port" that this task really serves, or empty. `received` gets what the master says:
+  /// Roster, GrantPartition, CommitCheckpoint, StopTraining, Dismiss, Refused; any of them may come twice.
   Member(net::Reactor& reactor, const TaskEnvironment& environment, const std::string& listening,
          Received received);
   ~Member();
@@ -69,7 +71,8 @@ class Member {
   /// At once when the master is there, else as soon as it is back.
   void report(const protocol::Message& message);
   bool connected() const;
-  /// Calls `done` once all reports have left this process, at the latest after `patience`. Nothing is sent later.
+  /// Calls `done` once all reports have left this process, at the latest after `patience`. Nothing is sent
+  /// later.
   void flush(Duration patience, std::function<void()> done);
 
  private:

@@ -79,8 +79,10 @@ void Step::task_says(PeerId peer, const protocol::Progress& message) {
   job.progress = message;
   const bool epoch_ended = message.metrics.contains("train/loss") && message.phase == "evaluate";
   if (!epoch_ended) return;
-  const bool known = !job.history.empty() && job.history.back().epoch == message.epoch &&
-                     job.history.back().step == message.step && job.history.back().metrics == message.metrics;
+  // Told again after a reconnect.
+  const bool known = std::any_of(job.history.begin(), job.history.end(), [&](const EpochRow& row) {
+    return row.epoch == message.epoch && row.step == message.step && row.metrics == message.metrics;
+  });
   if (!known) remember(EpochDone{id, message.epoch, message.step, message.metrics});
 }
 

@@ -6,7 +6,7 @@ namespace trainyard::sim {
 
 namespace {
 
-constexpr std::uint64_t steps = 60, steps_per_epoch = 20, steps_per_partition = 5, save_every = 13;
+constexpr std::uint64_t steps = 400, steps_per_epoch = 40, steps_per_partition = 5, save_every = 37;
 
 std::pair<std::uint64_t, std::uint32_t> gang_of(const TaskKey& key) {
   return {number(key.task.job), number(key.incarnation)};
@@ -54,6 +54,7 @@ void World::task_hears(const NodeName& name, const TaskKey& key, const protocol:
     process->roster = *roster;
     Gang& gang = gangs_[gang_of(key)];
     gang.step = std::max(gang.step, roster->resume_step);
+    gang.ended = gang.ended || gang.step >= steps;  // its last life ended between the training and the bundle
   } else if (const auto* grant = std::get_if<protocol::GrantPartition>(&message)) {
     if (grant->partition.rank != key.task.index) violation("a partition was granted to another rank");
     process->granted = grant->partition;
