@@ -56,6 +56,7 @@ class Step {
     // Another master's numbers may be the same as ours: its processes must be gone before ours can be told
     // apart.
     for (auto& [key, task] : state_.tasks) {
+      if (task.unwanted && state_.newest[key.task].cluster != state_.cluster) task.waiting.reset();
       if (task.cluster != state_.cluster && !task.unwanted) {
         say(format("{} belongs to another master; it is stopped", name(key)));
         drop(key, task, state_.facts.stop_grace);

@@ -19,8 +19,13 @@ namespace {
 
 constexpr Duration status_patience = 500ms;  // of a shim that was started just before the executor died
 
+constexpr const char* shim_mark = "TRAINYARD_SHIM_DIR";  // no task inherits it
+
+/// What a task left, and its shim: one that was started by an executor that died at that moment.
 void kill_strays(const std::string& directory) {
-  for (const pid_t pid : runtime::processes_with("TRAINYARD_TASK_DIR=" + directory)) ::kill(pid, SIGKILL);
+  for (const char* mark : {shim_mark, "TRAINYARD_TASK_DIR"}) {
+    for (const pid_t pid : runtime::processes_with(std::string(mark) + "=" + directory)) ::kill(pid, SIGKILL);
+  }
 }
 
 std::optional<runtime::ShimStatus> status_of(const std::string& directory) {
@@ -31,6 +36,25 @@ std::optional<runtime::ShimStatus> status_of(const std::string& directory) {
     if (record || SystemClock{}.now().monotonic > give_up) return std::nullopt;
     std::this_thread::sleep_for(10ms);
   }
+}
+
+TaskExited exit_of(const TaskKey& key, const std::string& directory, const std::string& without_record) {
+  if (const auto record = runtime::read_exit(directory)) {
+    return {.key = key,
+            .exit_code = record->exit_code,
+            .signal = record->signal,
+            .memory_peak = record->memory_peak,
+            .error = record->error,
+            .last_lines = record->last_lines};
+  }
+  TaskExited exit{.key = key, .signal = SIGKILL, .error = without_record};
+  const auto log = runtime::read_log(directory + "/stderr.log", 0, 10'000, runtime::last_lines_max);
+  if (!log) return exit;
+  for (std::string& line : split(log->bytes, '\n')) {
+    line.resize(std::min(line.size(), runtime::last_line_bytes_max));
+    if (!line.empty() && exit.last_lines.size() < runtime::last_lines_max) exit.last_lines.push_back(line);
+  }
+  return exit;
 }
 
 }  // namespace
@@ -54,7 +78,7 @@ void Processes::tell(Event event) {
 
 void Processes::start(const TaskKey& key, const std::string& directory) {
   const auto pid = runtime::spawn({.command = {shim_binary_, directory},
-                                   .environment = {},
+                                   .environment = {{shim_mark, directory}},
                                    .directory = directory,
                                    .stdout_file = directory + "/shim.log",
                                    .stderr_file = directory + "/shim.log"});
@@ -62,12 +86,11 @@ void Processes::start(const TaskKey& key, const std::string& directory) {
   watch(key, *pid, runtime::start_ticks(*pid).value_or(0), directory);
 }
 
-bool Processes::watch(const TaskKey& key, pid_t pid, std::uint64_t start, const std::string& directory) {
+void Processes::watch(const TaskKey& key, pid_t pid, std::uint64_t start, const std::string& directory) {
   Shim shim{.pid = pid, .start = start, .descriptor = -1, .directory = directory};
   shim.descriptor = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   if (shim.descriptor >= 0) reactor_.watch(shim.descriptor, [this, key] { ended(key); });
   shims_.insert_or_assign(key, shim);
-  return true;
 }
 
 Event Processes::adopt(const TaskKey& key, const std::string& directory, const std::string& cluster) {
@@ -93,7 +116,8 @@ Event Processes::adopt(const TaskKey& key, const std::string& directory, const s
 
 void Processes::stop(const TaskKey& key, Duration grace) {
   const auto it = shims_.find(key);
-  if (it == shims_.end()) return;
+  if (it == shims_.end() || has_ended(it->second)) return;
+  it->second.stopped = true;
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(grace).count();
   ::sigqueue(it->second.pid, SIGTERM,
              sigval{.sival_int = static_cast<int>(std::min<std::int64_t>(milliseconds, 3'600'000))});
@@ -101,13 +125,13 @@ void Processes::stop(const TaskKey& key, Duration grace) {
 
 void Processes::destroy(const TaskKey& key) {
   const auto it = shims_.find(key);
-  if (it == shims_.end()) return;
+  if (it == shims_.end() || has_ended(it->second)) return;
   for (const pid_t pid : runtime::descendants(it->second.pid)) ::kill(pid, SIGKILL);
   ::kill(it->second.pid, SIGKILL);
   kill_strays(it->second.directory);
 }
 
-bool Processes::has_ended(Shim& shim) const {
+bool Processes::has_ended(const Shim& shim) const {
   if (runtime::reap(shim.pid)) return true;  // our own child
   const auto start = runtime::start_ticks(shim.pid);
   return !start || *start != shim.start;
@@ -139,29 +163,10 @@ void Processes::ended(TaskKey key) {
   }
   shims_.erase(it);
   kill_strays(shim.directory);  // nothing, unless the shim itself was killed
-  tell(exit_of(key, shim.directory, "its shim was killed"));
-}
-
-TaskExited Processes::exit_of(const TaskKey& key, const std::string& directory,
-                              const std::string& without_record) const {
-  const auto record = runtime::read_exit(directory);
-  if (!record) {
-    TaskExited exit{.key = key, .signal = SIGKILL, .error = without_record};
-    if (const auto log = runtime::read_log(directory + "/stderr.log", 0, 10'000, runtime::last_lines_max)) {
-      for (std::string& line : split(log->bytes, '\n')) {
-        line.resize(std::min(line.size(), runtime::last_line_bytes_max));
-        if (!line.empty() && exit.last_lines.size() < runtime::last_lines_max)
-          exit.last_lines.push_back(line);
-      }
-    }
-    return exit;
-  }
-  return {.key = key,
-          .exit_code = record->exit_code,
-          .signal = record->signal,
-          .memory_peak = record->memory_peak,
-          .error = record->error,
-          .last_lines = record->last_lines};
+  TaskExited exit = exit_of(key, shim.directory, "its shim was killed");
+  // A stop may come before the shim is ready for signals; then there never was a task.
+  if (shim.stopped && !shim.child_known && !runtime::read_exit(shim.directory)) exit.error.clear();
+  tell(std::move(exit));
 }
 
 }  // namespace trainyard::executor

@@ -41,13 +41,11 @@ class Processes {
     std::uint64_t start = 0;
     int descriptor = -1;  // pidfd
     std::string directory;
-    bool child_known = false;
+    bool child_known = false, stopped = false;
   };
-  bool watch(const TaskKey& key, pid_t pid, std::uint64_t start, const std::string& directory);
-  bool has_ended(Shim& shim) const;
+  void watch(const TaskKey& key, pid_t pid, std::uint64_t start, const std::string& directory);
+  bool has_ended(const Shim& shim) const;
   void ended(TaskKey key);  // by value: unwatching destroys who called
-  TaskExited exit_of(const TaskKey& key, const std::string& directory,
-                     const std::string& without_record) const;
   void tell(Event event);
 
   net::Reactor& reactor_;
