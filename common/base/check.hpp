@@ -11,7 +11,8 @@ namespace trainyard {
 
 inline void check(bool condition, std::string_view message,
                   std::source_location where = std::source_location::current()) {
-  if (!condition) [[unlikely]] check_failed(message, where);
+  if (!condition) [[unlikely]]
+    check_failed(message, where);
 }
 
 }  // namespace trainyard

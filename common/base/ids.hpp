@@ -8,7 +8,8 @@
 namespace trainyard {
 
 enum class JobId : std::uint64_t {};
-/// How many times a task was started, from 1. Every message about a task carries it; receivers refuse older ones.
+/// How many times a task was started, from 1. Every message about a task carries it; receivers refuse older
+/// ones.
 enum class Incarnation : std::uint32_t {};
 
 enum class Role : std::uint8_t { trainer, ps, evaluator, predictor };
@@ -19,10 +20,14 @@ constexpr Incarnation next(Incarnation i) { return Incarnation{number(i) + 1}; }
 
 constexpr const char* name(Role role) {
   switch (role) {
-    case Role::trainer: return "trainer";
-    case Role::ps: return "ps";
-    case Role::evaluator: return "evaluator";
-    case Role::predictor: return "predictor";
+    case Role::trainer:
+      return "trainer";
+    case Role::ps:
+      return "ps";
+    case Role::evaluator:
+      return "evaluator";
+    case Role::predictor:
+      return "predictor";
   }
   return "?";
 }
@@ -36,7 +41,9 @@ struct TaskId {
 };
 
 /// "trainer-0", as users type and read it.
-inline std::string name(const TaskId& task) { return std::string(name(task.role)) + "-" + std::to_string(task.index); }
+inline std::string name(const TaskId& task) {
+  return std::string(name(task.role)) + "-" + std::to_string(task.index);
+}
 
 /// A node is known by the name that its executor gives; unique in a cluster.
 using NodeName = std::string;

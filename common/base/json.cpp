@@ -14,8 +14,10 @@ bool too_deep(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (quoted) {
-      if (c == '\\') ++i;
-      else if (c == '"') quoted = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        quoted = false;
     } else if (c == '"') {
       quoted = true;
     } else if (c == '[' || c == '{') {
@@ -31,7 +33,8 @@ bool too_deep(std::string_view text) {
 
 Result<Json> parse_json(std::string_view text, std::size_t bytes_max) {
   if (text.size() > bytes_max)
-    return Error{Errc::invalid, format("JSON of {} bytes is larger than the limit of {}", text.size(), bytes_max)};
+    return Error{Errc::invalid,
+                 format("JSON of {} bytes is larger than the limit of {}", text.size(), bytes_max)};
   if (too_deep(text)) return Error{Errc::invalid, format("JSON is nested deeper than {} levels", depth_max)};
   Json value = Json::parse(text, nullptr, false);
   if (value.is_discarded()) return Error{Errc::invalid, "not valid JSON"};

@@ -11,8 +11,8 @@ namespace {
 
 struct Output {
   Settings settings;
-  std::shared_ptr<spdlog::logger> logger = std::make_shared<spdlog::logger>(
-      "trainyard", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  std::shared_ptr<spdlog::logger> logger =
+      std::make_shared<spdlog::logger>("trainyard", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   Output() {
     logger->set_pattern("%v");
     logger->set_level(spdlog::level::trace);
@@ -46,7 +46,9 @@ void write(Level level, std::string_view message) {
   if (level < out.settings.level) return;
   const std::string time = wall_text(SystemClock{}.now().wall);
   if (out.settings.json) {
-    out.logger->info(to_text(Json{{"time", time}, {"level", name(level)}, {"daemon", out.settings.daemon},
+    out.logger->info(to_text(Json{{"time", time},
+                                  {"level", name(level)},
+                                  {"daemon", out.settings.daemon},
                                   {"message", std::string(message)}}));
   } else {
     out.logger->info("{} {:<5} {}: {}", time, name(level), out.settings.daemon, message);

@@ -1,5 +1,5 @@
-// Mailbox<T>: a bounded queue between two threads, by moving values. A full one makes the sender wait, a closed
-// one ends both sides. With Reactor::post the only ways in which threads meet.
+// Mailbox<T>: a bounded queue between two threads, by moving values. A full one makes the sender wait, a
+// closed one ends both sides. With Reactor::post the only ways in which threads meet.
 #pragma once
 
 #include <condition_variable>
@@ -17,7 +17,9 @@ namespace trainyard {
 template <typename T>
 class Mailbox {
  public:
-  explicit Mailbox(std::size_t capacity) : capacity_(capacity) { check(capacity > 0, "a mailbox needs room"); }
+  explicit Mailbox(std::size_t capacity) : capacity_(capacity) {
+    check(capacity > 0, "a mailbox needs room");
+  }
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
 

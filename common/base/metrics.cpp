@@ -43,7 +43,9 @@ std::string Registry::text() const {
   std::set<std::string> described;
   for (const Entry& first : entries_) {
     if (!described.insert(first.name).second) continue;
-    const char* kind = first.kind == Kind::counter ? "counter" : first.kind == Kind::gauge ? "gauge" : "histogram";
+    const char* kind = first.kind == Kind::counter ? "counter"
+                       : first.kind == Kind::gauge ? "gauge"
+                                                   : "histogram";
     out += format("# HELP {} {}\n# TYPE {} {}\n", first.name, first.help, first.name, kind);
     for (const Entry& entry : entries_) {
       if (entry.name != first.name) continue;
@@ -53,12 +55,13 @@ std::string Registry::text() const {
       if (entry.kind != Kind::histogram) continue;
       const std::string comma = entry.labels.empty() ? "" : ",";
       for (std::size_t i = 0; i < Histogram::bounds.size(); ++i) {
-        out += format("{}_bucket{{{}{}le=\"{}\"}} {}\n", entry.name, entry.labels, comma, Histogram::bounds[i],
-                      entry.histogram.bucket(i));
+        out += format("{}_bucket{{{}{}le=\"{}\"}} {}\n", entry.name, entry.labels, comma,
+                      Histogram::bounds[i], entry.histogram.bucket(i));
       }
-      out += format("{}_bucket{{{}{}le=\"+Inf\"}} {}\n", entry.name, entry.labels, comma, entry.histogram.count());
-      out += format("{}_sum{} {}\n{}_count{} {}\n", entry.name, braces, entry.histogram.sum(), entry.name, braces,
+      out += format("{}_bucket{{{}{}le=\"+Inf\"}} {}\n", entry.name, entry.labels, comma,
                     entry.histogram.count());
+      out += format("{}_sum{} {}\n{}_count{} {}\n", entry.name, braces, entry.histogram.sum(), entry.name,
+                    braces, entry.histogram.count());
     }
   }
   return out;

@@ -1,5 +1,6 @@
 // Counters, gauges and histograms of one process, printed in the text format of Prometheus (version 0.0.4).
-// A metric is said once, where it is registered: name, labels, help. Updating is lock-free; registering is not.
+// A metric is said once, where it is registered: name, labels, help. Updating is lock-free; registering is
+// not.
 #pragma once
 
 #include <array>

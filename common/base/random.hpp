@@ -1,5 +1,6 @@
-// Seeded generators; the only source of randomness in decisions, so that a seed gives the same run everywhere.
-// splitmix64 and xoshiro256** are by Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021.
+// Seeded generators; the only source of randomness in decisions, so that a seed gives the same run
+// everywhere. splitmix64 and xoshiro256** are by Blackman and Vigna, "Scrambled linear pseudorandom number
+// generators", 2021.
 #pragma once
 
 #include <array>

@@ -40,10 +40,22 @@ class [[nodiscard]] Result {
   bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }
 
-  T& value() & { check(has_value(), "Result::value without a value"); return std::get<0>(state_); }
-  const T& value() const& { check(has_value(), "Result::value without a value"); return std::get<0>(state_); }
-  T&& value() && { check(has_value(), "Result::value without a value"); return std::get<0>(std::move(state_)); }
-  const Error& error() const { check(!has_value(), "Result::error without an error"); return std::get<1>(state_); }
+  T& value() & {
+    check(has_value(), "Result::value without a value");
+    return std::get<0>(state_);
+  }
+  const T& value() const& {
+    check(has_value(), "Result::value without a value");
+    return std::get<0>(state_);
+  }
+  T&& value() && {
+    check(has_value(), "Result::value without a value");
+    return std::get<0>(std::move(state_));
+  }
+  const Error& error() const {
+    check(!has_value(), "Result::error without an error");
+    return std::get<1>(state_);
+  }
 
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
@@ -63,7 +75,10 @@ class [[nodiscard]] Result<void> {
 
   bool has_value() const { return !error_; }
   explicit operator bool() const { return has_value(); }
-  const Error& error() const { check(error_.has_value(), "Status::error without an error"); return *error_; }
+  const Error& error() const {
+    check(error_.has_value(), "Status::error without an error");
+    return *error_;
+  }
 
  private:
   std::optional<Error> error_;

@@ -25,8 +25,8 @@ struct Unit {
   double factor;
 };
 
-constexpr std::array size_units{Unit{"", 1}, Unit{"B", 1}, Unit{"KiB", 0x1p10}, Unit{"MiB", 0x1p20},
-                                Unit{"GiB", 0x1p30}, Unit{"TiB", 0x1p40}};
+constexpr std::array size_units{Unit{"", 1},         Unit{"B", 1},        Unit{"KiB", 0x1p10},
+                                Unit{"MiB", 0x1p20}, Unit{"GiB", 0x1p30}, Unit{"TiB", 0x1p40}};
 constexpr std::array duration_units{Unit{"ms", 1e6}, Unit{"s", 1e9}, Unit{"m", 60e9}, Unit{"h", 3600e9}};
 
 /// The number before the unit times the unit's factor; nothing when the unit is unknown.
@@ -68,7 +68,8 @@ std::optional<double> parse_double(std::string_view text) {
 Result<std::uint64_t> parse_size(std::string_view text) {
   const auto bytes = parse_quantity(text, size_units);
   if (!bytes || *bytes > 0x1p62)
-    return Error{Errc::invalid, format("'{}' is not a size; write bytes or a number with KiB, MiB, GiB or TiB", text)};
+    return Error{Errc::invalid,
+                 format("'{}' is not a size; write bytes or a number with KiB, MiB, GiB or TiB", text)};
   return static_cast<std::uint64_t>(*bytes);
 }
 
@@ -142,19 +143,31 @@ std::string join(std::span<const std::string> parts, std::string_view separator)
 bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   if (text.size() < prefix.size()) return false;
-  return std::equal(prefix.begin(), prefix.end(), text.begin(), [&](char a, char b) { return lower(a) == lower(b); });
+  return std::equal(prefix.begin(), prefix.end(), text.begin(),
+                    [&](char a, char b) { return lower(a) == lower(b); });
 }
 
 std::string escape_html(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -162,7 +175,8 @@ std::string escape_html(std::string_view text) {
 
 std::string random_token() {
   std::array<unsigned char, 16> bytes{};
-  check(getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()), "the system gives no randomness");
+  check(getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
+        "the system gives no randomness");
   std::string out;
   for (const unsigned char byte : bytes) out += format("{:02x}", byte);
   return out;

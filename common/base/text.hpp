@@ -28,9 +28,9 @@ Result<std::uint64_t> parse_size(std::string_view text);
 /// "250ms", "10s", "5m", "2h", "0.5s"; at most 10 years. A bare number is refused: it has no unit.
 Result<Duration> parse_duration(std::string_view text);
 
-std::string size_text(std::uint64_t bytes);       // "1.5GiB"; the largest unit that stays exact to one digit
-std::string duration_text(Duration duration);     // parse_duration(duration_text(d)) == d for whole ms
-std::string wall_text(WallMillis wall);           // "2026-01-31T12:00:00.123Z"
+std::string size_text(std::uint64_t bytes);    // "1.5GiB"; the largest unit that stays exact to one digit
+std::string duration_text(Duration duration);  // parse_duration(duration_text(d)) == d for whole ms
+std::string wall_text(WallMillis wall);        // "2026-01-31T12:00:00.123Z"
 
 /// The candidate nearest to `word` by edit distance, if near enough to be a likely misspelling.
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);

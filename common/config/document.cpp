@@ -15,7 +15,9 @@ namespace trainyard::config {
 
 namespace {
 
-Place place_of(const YAML::Mark& mark) { return {std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1, -1}; }
+Place place_of(const YAML::Mark& mark) {
+  return {std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1, -1};
+}
 
 /// Leaves yaml-cpp's parser, which a callback can stop in no other way; caught in parse_document.
 struct Refusal {
@@ -31,7 +33,9 @@ class Builder final : public YAML::EventHandler {
     if (documents_++ > 0) throw Refusal{place_of(mark), "a second document; one file holds one"};
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { leaf(mark, "", anchor, Node::Kind::null, ""); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    leaf(mark, "", anchor, Node::Kind::null, "");
+  }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
     throw Refusal{place_of(mark), "aliases are not supported; write the value out"};
   }
@@ -77,7 +81,8 @@ class Builder final : public YAML::EventHandler {
     Place place = place_of(mark);
     if (!wants_key()) {
       // yaml-cpp reports an absent value at whatever comes next.
-      if (kind == Node::Kind::null && !frames_.empty() && frames_.back().has_key) place = frames_.back().key_place;
+      if (kind == Node::Kind::null && !frames_.empty() && frames_.back().has_key)
+        place = frames_.back().key_place;
       Node node;
       node.kind = kind;
       node.place = place;
@@ -87,7 +92,8 @@ class Builder final : public YAML::EventHandler {
     }
     Frame& frame = frames_.back();
     if (kind == Node::Kind::null) throw Refusal{place, "a key is missing before ':'"};
-    if (!frame.keys.insert(value).second) throw Refusal{place, format("duplicate key '{}'", shortened(value))};
+    if (!frame.keys.insert(value).second)
+      throw Refusal{place, format("duplicate key '{}'", shortened(value))};
     frame.has_key = true;
     frame.key = value;
     frame.key_place = place;
@@ -134,7 +140,8 @@ class Builder final : public YAML::EventHandler {
 }  // namespace
 
 const Node* Node::find(std::string_view key) const {
-  const auto entry = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.key == key; });
+  const auto entry =
+      std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.key == key; });
   return entry == entries.end() ? nullptr : &entry->value;
 }
 Node* Node::find(std::string_view key) { return const_cast<Node*>(std::as_const(*this).find(key)); }

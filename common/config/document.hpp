@@ -1,6 +1,6 @@
-// A YAML text as a tree that knows where each node stands. yaml-cpp keeps duplicate keys and loses positions, so
-// its events are turned into our own nodes here; what a config file never needs (aliases, anchors, tags, several
-// documents) is refused. No meaning is given to any value: that is schema.hpp's. Values, no threads.
+// A YAML text as a tree that knows where each node stands. yaml-cpp keeps duplicate keys and loses positions,
+// so its events are turned into our own nodes here; what a config file never needs (aliases, anchors, tags,
+// several documents) is refused. No meaning is given to any value: that is schema.hpp's. Values, no threads.
 #pragma once
 
 #include <string>
@@ -15,7 +15,8 @@ inline constexpr std::size_t text_bytes_max = std::size_t{1} << 20;
 inline constexpr int depth_max = 32;
 inline constexpr std::size_t nodes_max = 100'000;
 
-/// Where a node was written: in the file (origin -1, line and column from 1), or in the override with index `origin`.
+/// Where a node was written: in the file (origin -1, line and column from 1), or in the override with index
+/// `origin`.
 struct Place {
   int line = 1, column = 1;
   int origin = -1;
@@ -44,13 +45,13 @@ struct Entry {
   Node value;
 };
 
-/// The tree of `text`. Time and memory are bounded whatever the bytes are: at most 1 MiB, depth 32, 100 000 nodes.
-/// Errors: "file:line:column: message" with what was found first; `file` is only a name.
+/// The tree of `text`. Time and memory are bounded whatever the bytes are: at most 1 MiB, depth 32, 100 000
+/// nodes. Errors: "file:line:column: message" with what was found first; `file` is only a name.
 Result<Node> parse_document(std::string_view text, const std::string& file);
 
-/// Puts the value of override number `origin` at `path` ("train.epochs", "model.layers.0.dense.units"); sections on
-/// the way are made. Errors name the part of the path that leads nowhere; the tree is then as it was or has empty
-/// sections more.
+/// Puts the value of override number `origin` at `path` ("train.epochs", "model.layers.0.dense.units");
+/// sections on the way are made. Errors name the part of the path that leads nowhere; the tree is then as it
+/// was or has empty sections more.
 Status put(Node& root, const std::string& path, Node value, int origin);
 
 /// The node at `path`, or the deepest one on the way to it.

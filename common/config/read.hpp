@@ -1,6 +1,6 @@
 // Reading and printing of Trainyard's YAML files. Every problem of a file is reported at once, a line each:
-// "file:line:column: path.of.key: message". Files above 1 MiB, nesting deeper than 32, aliases, anchors, tags,
-// duplicate keys, tabs and several documents are refused before anything is built.
+// "file:line:column: path.of.key: message". Files above 1 MiB, nesting deeper than 32, aliases, anchors,
+// tags, duplicate keys, tabs and several documents are refused before anything is built.
 #pragma once
 
 #include <span>
@@ -20,8 +20,8 @@ struct Override {
 };
 Result<Override> parse_override(std::string_view text);
 
-/// `file` names the text in messages. `base_dir` is what relative paths are relative to (the job file's folder);
-/// a path set by an override is relative to the working directory.
+/// `file` names the text in messages. `base_dir` is what relative paths are relative to (the job file's
+/// folder); a path set by an override is relative to the working directory.
 Result<JobSpec> read_job(std::string_view text, const std::string& file, const std::string& base_dir,
                          std::span<const Override> overrides = {});
 Result<ClusterConfig> read_cluster(std::string_view text, const std::string& file,
@@ -34,7 +34,8 @@ Result<std::string> load_text(const std::string& path);
 std::string print_job(const JobSpec& spec);
 std::string print_cluster(const ClusterConfig& config);
 
-/// JSON Schema (draft 2020-12) of the file, and its reference page in Markdown, both from the descriptor table.
+/// JSON Schema (draft 2020-12) of the file, and its reference page in Markdown, both from the descriptor
+/// table.
 Json job_schema();
 Json cluster_schema();
 std::string job_reference();

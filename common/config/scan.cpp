@@ -7,10 +7,12 @@ namespace trainyard::config {
 
 namespace {
 
-/// Length of the UTF-8 character at the front of `text`, 0 if there is none. Overlong forms, surrogates and what
-/// lies above U+10FFFF are none (The Unicode Standard, table 3-7).
+/// Length of the UTF-8 character at the front of `text`, 0 if there is none. Overlong forms, surrogates and
+/// what lies above U+10FFFF are none (The Unicode Standard, table 3-7).
 std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
+  const auto byte = [&](std::size_t i) -> unsigned {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
   const auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xbf) {
     return byte(i) >= low && byte(i) <= high;
   };

@@ -1,5 +1,6 @@
-// A look at the bytes of a YAML text before yaml-cpp sees them: size, UTF-8, control characters, tabs that indent,
-// depth of brackets. It keeps hostile text away from yaml-cpp's scanner, which would first read all of it.
+// A look at the bytes of a YAML text before yaml-cpp sees them: size, UTF-8, control characters, tabs that
+// indent, depth of brackets. It keeps hostile text away from yaml-cpp's scanner, which would first read all
+// of it.
 #pragma once
 
 #include <string_view>

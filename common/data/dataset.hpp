@@ -23,12 +23,13 @@ class Dataset {
  public:
   virtual ~Dataset() = default;
   virtual std::uint32_t size() const = 0;
-  virtual const std::vector<std::string>& classes() const = 0;       // sorted; the label is the index
+  virtual const std::vector<std::string>& classes() const = 0;  // sorted; the label is the index
   virtual std::int32_t label(std::uint32_t record) const = 0;
-  virtual std::string name(std::uint32_t record) const = 0;          // "daisy/100080576_f52e8ee070_n.jpg"
-  /// At least `height_wanted` x `width_wanted` where the file has it (JPEG is decoded at a fraction when that is
-  /// enough); 0: full size. An unreadable record is an error that names the file and the reason.
-  virtual Result<Image> read(std::uint32_t record, std::uint32_t height_wanted, std::uint32_t width_wanted) const = 0;
+  virtual std::string name(std::uint32_t record) const = 0;  // "daisy/100080576_f52e8ee070_n.jpg"
+  /// At least `height_wanted` x `width_wanted` where the file has it (JPEG is decoded at a fraction when that
+  /// is enough); 0: full size. An unreadable record is an error that names the file and the reason.
+  virtual Result<Image> read(std::uint32_t record, std::uint32_t height_wanted,
+                             std::uint32_t width_wanted) const = 0;
   virtual std::uint32_t channels() const = 0;
   /// Records of a given test set that must not be trained on; empty where the split decides.
   virtual std::vector<std::uint32_t> given_test() const { return {}; }
@@ -40,6 +41,7 @@ Result<std::unique_ptr<Dataset>> open_dataset(const config::DataSection& data);
 Result<Image> read_image(const std::string& path, std::uint32_t height_wanted, std::uint32_t width_wanted);
 /// The bytes of a JPEG file, quality 1..100; for reports.
 Result<std::string> encode_jpeg(const Image& image, int quality);
-Result<Image> decode_jpeg(std::span<const std::byte> bytes, std::uint32_t height_wanted, std::uint32_t width_wanted);
+Result<Image> decode_jpeg(std::span<const std::byte> bytes, std::uint32_t height_wanted,
+                          std::uint32_t width_wanted);
 
 }  // namespace trainyard::data

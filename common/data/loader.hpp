@@ -1,6 +1,6 @@
-// Decodes and transforms batches ahead of the consumer on its own threads, and hands them over in the order in
-// which they were requested. Random transforms are keyed by (seed, epoch, record): the same picture comes out on
-// whichever trainer and thread it is made.
+// Decodes and transforms batches ahead of the consumer on its own threads, and hands them over in the order
+// in which they were requested. Random transforms are keyed by (seed, epoch, record): the same picture comes
+// out on whichever trainer and thread it is made.
 #pragma once
 
 #include <cstdint>
@@ -36,18 +36,19 @@ class Pipeline {
 
 struct Batch {
   std::uint64_t step = 0;
-  std::vector<float> images;            // [count, channels, height, width]
+  std::vector<float> images;  // [count, channels, height, width]
   std::vector<std::int32_t> labels;
-  std::vector<std::uint64_t> keys;      // mix(seed, epoch, record)
-  std::vector<std::uint32_t> records;   // those that could be read
-  std::vector<std::string> bad;         // "name: reason" of those that could not
+  std::vector<std::uint64_t> keys;     // mix(seed, epoch, record)
+  std::vector<std::uint32_t> records;  // those that could be read
+  std::vector<std::string> bad;        // "name: reason" of those that could not
   std::uint32_t count() const { return static_cast<std::uint32_t>(records.size()); }
 };
 
 class Loader {
  public:
   /// The dataset and the pipeline must outlive it. At most `depth` batches wait ready.
-  Loader(const Dataset& dataset, const Pipeline& pipeline, std::uint32_t threads, std::uint32_t depth, std::uint64_t seed);
+  Loader(const Dataset& dataset, const Pipeline& pipeline, std::uint32_t threads, std::uint32_t depth,
+         std::uint64_t seed);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;

@@ -20,9 +20,9 @@ namespace trainyard::net {
 class Session {
  public:
   virtual ~Session() = default;
-  virtual void send(std::string body) = 0;          // queued, in order; a queue above 64 MiB closes the session
-  virtual void close() = 0;                         // what is queued is sent first, for at most a second
-  virtual std::string peer() const = 0;             // "127.0.0.1:41234"
+  virtual void send(std::string body) = 0;  // queued, in order; a queue above 64 MiB closes the session
+  virtual void close() = 0;                 // what is queued is sent first, for at most a second
+  virtual std::string peer() const = 0;     // "127.0.0.1:41234"
 };
 
 struct SessionEvents {
@@ -30,8 +30,8 @@ struct SessionEvents {
   std::function<void(const std::string& reason)> closed;  // exactly once, never from inside send()
 };
 
-/// Keeps one connection to a peer, trying again every `retry` after a failure. `opened` gets each new session and
-/// returns what to do with it. Ends when destroyed.
+/// Keeps one connection to a peer, trying again every `retry` after a failure. `opened` gets each new session
+/// and returns what to do with it. Ends when destroyed.
 class Connector {
  public:
   using Opened = std::function<SessionEvents(std::shared_ptr<Session>)>;

@@ -26,8 +26,8 @@ class Payload {
   Payload(Payload&&) noexcept;
   Payload& operator=(Payload&&) noexcept;
   std::span<const std::byte> bytes() const;
-  std::span<const float> floats() const;            // empty unless the size is a multiple of 4
-  struct Data;                                      // of common/net itself
+  std::span<const float> floats() const;  // empty unless the size is a multiple of 4
+  struct Data;                            // of common/net itself
   explicit Payload(std::unique_ptr<Data> data);
 
  private:
@@ -38,7 +38,7 @@ class Payload {
 using SharedFloats = std::shared_ptr<const std::vector<float>>;
 
 struct DataMessage {
-  std::string peer;                                 // server end: who sent it, and whom to answer
+  std::string peer;  // server end: who sent it, and whom to answer
   std::string header;
   Payload payload;
 };
@@ -48,9 +48,10 @@ class DataServer {
   /// Binds tcp://host:0; endpoint() has the port.
   static Result<std::unique_ptr<DataServer>> bind(const std::string& host);
   ~DataServer();
-  std::string endpoint() const;                     // "127.0.0.1:40001"
+  std::string endpoint() const;  // "127.0.0.1:40001"
   std::optional<DataMessage> receive(Duration patience);
-  void send(const std::string& peer, const std::string& header, SharedFloats payload);  // a gone peer is no error
+  void send(const std::string& peer, const std::string& header,
+            SharedFloats payload);  // a gone peer is no error
   /// Ends a receive() in another thread early.
   void wake();
 

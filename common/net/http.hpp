@@ -1,5 +1,5 @@
-// HTTP/1.1 as values. The server shares its port with control sessions: the first four bytes of a connection tell
-// which it is. Limits: header 16 KiB, body 4 MiB, 1,024 connections, 30 s idle.
+// HTTP/1.1 as values. The server shares its port with control sessions: the first four bytes of a connection
+// tell which it is. Limits: header 16 KiB, body 4 MiB, 1,024 connections, 30 s idle.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@
 namespace trainyard::net {
 
 struct HttpRequest {
-  std::string method;                               // "GET"
-  std::string path;                                 // decoded, without the query: "/api/v1/jobs/7"
-  std::map<std::string, std::string> query;         // decoded
-  std::map<std::string, std::string> headers;       // names in lower case
+  std::string method;                          // "GET"
+  std::string path;                            // decoded, without the query: "/api/v1/jobs/7"
+  std::map<std::string, std::string> query;    // decoded
+  std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
 };
 
@@ -40,7 +40,7 @@ class Server {
   /// Port 0 picks a free one. "Address in use" says which address. SO_REUSEADDR is on.
   static Result<std::unique_ptr<Server>> listen(Reactor& reactor, const Endpoint& at, ServerEvents events);
   ~Server();
-  Endpoint endpoint() const;                        // with the real port
+  Endpoint endpoint() const;  // with the real port
 
  private:
   struct State;

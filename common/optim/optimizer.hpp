@@ -16,7 +16,8 @@ double learning_rate(const config::ScheduleSection& schedule, double base, std::
 
 /// Momentum SGD in PyTorch's convention: v = mu v + (g + decay w); w -= rate (v, or g + mu v with Nesterov).
 ///   values [n], velocity [n]   updated in place; velocity may be empty when momentum is 0
-///   gradients                  one array [n] per contributor, summed in this order, then times `scale` (1 / samples)
+///   gradients                  one array [n] per contributor, summed in this order, then times `scale` (1 /
+///   samples)
 /// Source: Sutskever, Martens, Dahl, Hinton, 2013; rate outside v.
 void sgd(const config::OptimizerSection& optimizer, double rate, bool decay, std::span<float> values,
          std::span<float> velocity, std::span<const std::span<const float>> gradients, float scale);

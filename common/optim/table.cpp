@@ -12,13 +12,12 @@ namespace trainyard::optim {
 
 namespace {
 
-// On disk: magic, uint32 length of the JSON header, the header, values, velocity; all little-endian, as x86-64
-// and AArch64 have it in memory.
+// On disk: magic, uint32 length of the JSON header, the header, values, velocity; all little-endian, as
+// x86-64 and AArch64 have it in memory.
 constexpr std::string_view magic = "TYT1";
 constexpr std::size_t prefix_bytes = 8;
 constexpr std::size_t header_bytes_max = std::size_t{16} << 20;
 constexpr std::size_t slices_max = 1'000'000;
-
 
 Error broken(const std::string& what) { return {Errc::corrupt, "saved values: " + what}; }
 

@@ -1,6 +1,7 @@
-// The values that one owner updates: a parameter-server shard its slices, a trainer without shards all of them.
-// Values, velocity and the step they belong to; one update a step, and the same bits back after a restart.
-// Pure; belongs to one thread. Published values never change, so that they can be on the wire meanwhile.
+// The values that one owner updates: a parameter-server shard its slices, a trainer without shards all of
+// them. Values, velocity and the step they belong to; one update a step, and the same bits back after a
+// restart. Pure; belongs to one thread. Published values never change, so that they can be on the wire
+// meanwhile.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Header of the data plane between trainers and shards: a small Protobuf frame, followed by the tensor bytes as a
-// frame of their own (float32, little-endian), never copied through Protobuf.
+// Header of the data plane between trainers and shards: a small Protobuf frame, followed by the tensor bytes
+// as a frame of their own (float32, little-endian), never copied through Protobuf.
 #pragma once
 
 #include <cstdint>
@@ -12,24 +12,24 @@
 namespace trainyard::protocol {
 
 enum class DataKind : std::uint8_t {
-  init,      // trainer -> shard: initial values of the shard's slices; ignored if the shard has values
-  pull,      // trainer -> shard: send values; answered once the shard has some
-  push,      // trainer -> shard: gradients of step `sequence`; answered by `values` after the update
-  values,    // shard -> trainer: the values after step `sequence`
-  refused,   // shard -> trainer: `reason`; a stale incarnation or a wrong size
+  init,     // trainer -> shard: initial values of the shard's slices; ignored if the shard has values
+  pull,     // trainer -> shard: send values; answered once the shard has some
+  push,     // trainer -> shard: gradients of step `sequence`; answered by `values` after the update
+  values,   // shard -> trainer: the values after step `sequence`
+  refused,  // shard -> trainer: `reason`; a stale incarnation or a wrong size
 };
 
 enum class SliceKind : std::uint8_t {
-  weight,    // optimizer with weight decay
-  bias,      // optimizer without weight decay
-  buffer,    // no optimizer: the new value is the mean of what was pushed (running statistics)
+  weight,  // optimizer with weight decay
+  bias,    // optimizer without weight decay
+  buffer,  // no optimizer: the new value is the mean of what was pushed (running statistics)
 };
 
-/// A run of floats of the trainer's flat value array that one shard owns. A payload is the concatenation of the
-/// shard's slices in this order.
+/// A run of floats of the trainer's flat value array that one shard owns. A payload is the concatenation of
+/// the shard's slices in this order.
 struct SliceInfo {
-  std::uint64_t offset = 0;        // first float in the flat array
-  std::uint64_t length = 0;        // floats
+  std::uint64_t offset = 0;  // first float in the flat array
+  std::uint64_t length = 0;  // floats
   SliceKind kind = SliceKind::weight;
   friend bool operator==(const SliceInfo&, const SliceInfo&) = default;
 };
@@ -37,16 +37,16 @@ struct SliceInfo {
 struct DataHeader {
   DataKind kind = DataKind::pull;
   std::uint64_t job = 0;
-  std::uint32_t incarnation = 0;   // of the gang; a shard answers `refused` to another
-  std::uint32_t trainer = 0;       // rank
+  std::uint32_t incarnation = 0;  // of the gang; a shard answers `refused` to another
+  std::uint32_t trainer = 0;      // rank
   std::uint32_t shard = 0;
-  std::uint64_t sequence = 0;      // push: the step, from 1, applied exactly once. values: last applied step
-  std::uint32_t samples = 0;       // push: how many samples the gradient is the sum over
-  bool checkpoint = false;         // push of rank 0: write a checkpoint after this step
-  bool last = false;               // push of rank 0: training ends with this step. values: it has ended with it
+  std::uint64_t sequence = 0;  // push: the step, from 1, applied exactly once. values: last applied step
+  std::uint32_t samples = 0;   // push: how many samples the gradient is the sum over
+  bool checkpoint = false;     // push of rank 0: write a checkpoint after this step
+  bool last = false;           // push of rank 0: training ends with this step. values: it has ended with it
   std::uint64_t epoch = 0;
-  std::uint64_t steps_per_epoch = 0;    // init: for the learning-rate schedule
-  std::vector<SliceInfo> slices;        // init: what the payload holds
+  std::uint64_t steps_per_epoch = 0;  // init: for the learning-rate schedule
+  std::vector<SliceInfo> slices;      // init: what the payload holds
   std::string reason;
   friend bool operator==(const DataHeader&, const DataHeader&) = default;
 };

@@ -1,5 +1,5 @@
-// What every main shares: command line (--config, --set, --log-level, --log-format, --help, --version), the cluster
-// file, logging, readiness for systemd, exit codes of SPEC section 3.
+// What every main shares: command line (--config, --set, --log-level, --log-format, --help, --version), the
+// cluster file, logging, readiness for systemd, exit codes of SPEC section 3.
 #pragma once
 
 #include <optional>

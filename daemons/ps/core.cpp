@@ -40,11 +40,18 @@ Outcome Core::on(Arrival arrival) {
     return outcome;
   }
   switch (arrival.header.kind) {
-    case DataKind::init: on_init(std::move(arrival), outcome); break;
-    case DataKind::pull: on_pull(std::move(arrival), outcome); break;
-    case DataKind::push: on_push(std::move(arrival), outcome); break;
+    case DataKind::init:
+      on_init(std::move(arrival), outcome);
+      break;
+    case DataKind::pull:
+      on_pull(std::move(arrival), outcome);
+      break;
+    case DataKind::push:
+      on_push(std::move(arrival), outcome);
+      break;
     case DataKind::values:
-    case DataKind::refused: break;  // a shard's own words; nobody waits for an answer to them
+    case DataKind::refused:
+      break;  // a shard's own words; nobody waits for an answer to them
   }
   return outcome;
 }
@@ -58,7 +65,8 @@ void Core::on_init(Arrival arrival, Outcome& outcome) {
   if (table_) {
     if (slices != table_->slices() || arrival.header.steps_per_epoch != table_->steps_per_epoch()) {
       outcome.replies.push_back(refusal(
-          arrival, "the checkpoint is of another model, batch size, data set or number of shards than the job"));
+          arrival,
+          "the checkpoint is of another model, batch size, data set or number of shards than the job"));
     }
     return;
   }
@@ -94,17 +102,20 @@ void Core::on_push(Arrival arrival, Outcome& outcome) {
   const bool empty = arrival.header.samples == 0 && arrival.payload_bytes == 0;
   const std::size_t expected = table_->size() * sizeof(float);
   if (!empty && (arrival.payload_bytes != expected || arrival.payload.view.size() != table_->size())) {
-    outcome.replies.push_back(refusal(
-        arrival, format("a push of {} bytes; this shard holds {}", arrival.payload_bytes, expected)));
+    outcome.replies.push_back(
+        refusal(arrival, format("a push of {} bytes; this shard holds {}", arrival.payload_bytes, expected)));
     return;
   }
   const Verdict verdict = gate_.push(arrival.header);
   switch (verdict.passage) {
-    case Passage::refused: outcome.replies.push_back(refusal(arrival, verdict.reason)); return;
+    case Passage::refused:
+      outcome.replies.push_back(refusal(arrival, verdict.reason));
+      return;
     case Passage::applied:
       outcome.replies.push_back(values_for(arrival.peer, arrival.header.trainer));
       return;
-    case Passage::held: break;
+    case Passage::held:
+      break;
   }
   const std::uint32_t trainer = arrival.header.trainer;
   pushes_.insert_or_assign(trainer, std::move(arrival));

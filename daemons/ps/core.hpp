@@ -1,5 +1,5 @@
-// The decisions of one shard: what arrives from trainers goes in, replies and the state to save come out. Knows
-// no sockets, files or threads; holds the gate, the table and the pushes of the step that is due.
+// The decisions of one shard: what arrives from trainers goes in, replies and the state to save come out.
+// Knows no sockets, files or threads; holds the gate, the table and the pushes of the step that is due.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +38,8 @@ struct Reply {
 };
 
 struct Outcome {
-  std::vector<Reply> replies;                 // to be sent in this order
-  std::optional<optim::Table::Saved> save;    // after the replies: the part of a checkpoint
+  std::vector<Reply> replies;               // to be sent in this order
+  std::optional<optim::Table::Saved> save;  // after the replies: the part of a checkpoint
 };
 
 struct Identity {
@@ -72,9 +72,9 @@ class Core {
   config::TrainSection train_;
   Gate gate_;
   std::optional<optim::Table> table_;
-  std::map<std::uint32_t, Arrival> pushes_;      // of the due step, by rank
-  std::map<std::uint32_t, std::string> pulls_;   // rank -> peer, waiting for the first values
-  bool last_ = false;                            // the applied step was the last one
+  std::map<std::uint32_t, Arrival> pushes_;     // of the due step, by rank
+  std::map<std::uint32_t, std::string> pulls_;  // rank -> peer, waiting for the first values
+  bool last_ = false;                           // the applied step was the last one
 };
 
 }  // namespace trainyard::ps

@@ -66,8 +66,7 @@ void DataPlane::answer(net::DataMessage message) {
 void DataPlane::write_parts() {
   while (const auto saved = to_write_.take()) {
     const std::string directory =
-        settings_.checkpoint_dir + "/" +
-        store::checkpoint_name(saved->step, settings_.identity.incarnation);
+        settings_.checkpoint_dir + "/" + store::checkpoint_name(saved->step, settings_.identity.incarnation);
     const auto pieces = saved->pieces();
     const auto part = store::write_part(directory, part_name(settings_.identity.shard), pieces);
     if (part) {

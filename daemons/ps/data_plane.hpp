@@ -1,5 +1,5 @@
-// The shard's side of the tensor channel: one thread polls the socket, runs the core and answers; a second one
-// writes checkpoint parts, because fsync blocks. Both belong to this object.
+// The shard's side of the tensor channel: one thread polls the socket, runs the core and answers; a second
+// one writes checkpoint parts, because fsync blocks. Both belong to this object.
 #pragma once
 
 #include <atomic>

@@ -15,8 +15,8 @@ Verdict Gate::admit(const protocol::DataHeader& header) const {
     return {Passage::refused, format("this shard is of job {}, not of job {}", job_, header.job)};
   }
   if (header.incarnation != incarnation_) {
-    return {Passage::refused,
-            format("incarnation {} is over; this shard is of incarnation {}", header.incarnation, incarnation_)};
+    return {Passage::refused, format("incarnation {} is over; this shard is of incarnation {}",
+                                     header.incarnation, incarnation_)};
   }
   if (header.trainer >= here_.size()) {
     return {Passage::refused, format("rank {} in a gang of {}", header.trainer, here_.size())};

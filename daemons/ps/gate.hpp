@@ -1,5 +1,5 @@
-// The gate of synchronous training: decides for each push whether it is held, known already, or refused, and when
-// a step is complete. Exactly once, whatever arrives twice or late. Pure; holds no tensors.
+// The gate of synchronous training: decides for each push whether it is held, known already, or refused, and
+// when a step is complete. Exactly once, whatever arrives twice or late. Pure; holds no tensors.
 #pragma once
 
 #include <cstdint>

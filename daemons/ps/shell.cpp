@@ -28,8 +28,9 @@ Status Shell::start() {
   });
   log::info("{} of job {} listens on {}", name(environment_.key.task), number(environment_.key.task.job),
             server_->endpoint());
-  member_ = std::make_unique<runtime::Member>(reactor_, environment_, server_->endpoint(),
-                                              [this](const protocol::Message& message) { received(message); });
+  member_ =
+      std::make_unique<runtime::Member>(reactor_, environment_, server_->endpoint(),
+                                        [this](const protocol::Message& message) { received(message); });
   return {};
 }
 
@@ -84,7 +85,8 @@ Status Shell::restore(Core& core, const std::string& directory) const {
     if (part.file != wanted) continue;
     const auto bytes = store::read_part(path, part);
     if (!bytes) return bytes.error();
-    if (const Status restored = core.restore(*bytes); !restored) return restored.error().with(path + "/" + wanted);
+    if (const Status restored = core.restore(*bytes); !restored)
+      return restored.error().with(path + "/" + wanted);
     if (core.step() != manifest->step) {
       return Error{Errc::corrupt, format("{}/{}: is of step {}, the manifest of step {}", path, wanted,
                                          core.step(), manifest->step)};

@@ -1,5 +1,5 @@
-// A shard as a process: binds the tensor channel, registers with the master, serves once the gang is complete,
-// and ends when it is dismissed. Everything here runs on the reactor's thread.
+// A shard as a process: binds the tensor channel, registers with the master, serves once the gang is
+// complete, and ends when it is dismissed. Everything here runs on the reactor's thread.
 #pragma once
 
 #include <memory>

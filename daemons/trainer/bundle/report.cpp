@@ -14,7 +14,8 @@ constexpr int jpeg_quality = 80;
 
 constexpr std::string_view style = R"(
 :root { color-scheme: light dark; --line: color-mix(in srgb, CanvasText 15%, Canvas);
-  --soft: color-mix(in srgb, CanvasText 6%, Canvas); --one: light-dark(#1d5fa8, #7db4f0); --two: light-dark(#b3541e, #f0a06c); }
+  --soft: color-mix(in srgb, CanvasText 6%, Canvas);
+  --one: light-dark(#1d5fa8, #7db4f0); --two: light-dark(#b3541e, #f0a06c); }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; } th, td { padding: .3rem .7rem; text-align: right; font-variant-numeric: tabular-nums; }

@@ -22,7 +22,8 @@ TEST_CASE("sizes have binary units", "[base]") {
   CHECK(parse_size("512").value() == 512);
   CHECK(parse_size("2GiB").value() == 2ull << 30);
   CHECK(parse_size("1.5KiB").value() == 1536);
-  CHECK(parse_size("2GB").error().message == "'2GB' is not a size; write bytes or a number with KiB, MiB, GiB or TiB");
+  CHECK(parse_size("2GB").error().message ==
+        "'2GB' is not a size; write bytes or a number with KiB, MiB, GiB or TiB");
   CHECK_FALSE(parse_size("99999999TiB"));
   CHECK_FALSE(parse_size("-1"));
   CHECK(size_text(1536) == "1.5KiB");
@@ -46,7 +47,9 @@ TEST_CASE("hints name the nearest word and stay silent about far ones", "[base]"
   CHECK_FALSE(nearest("epochs", words));
 }
 
-TEST_CASE("wall time is printed in UTC", "[base]") { CHECK(wall_text(1764000000123) == "2025-11-24T16:00:00.123Z"); }
+TEST_CASE("wall time is printed in UTC", "[base]") {
+  CHECK(wall_text(1764000000123) == "2025-11-24T16:00:00.123Z");
+}
 
 TEST_CASE("foreign JSON is bounded", "[base]") {
   CHECK(parse_json(R"({"a": [1, 2]})").value()["a"][1] == 2);

@@ -4,7 +4,8 @@
 
 using namespace trainyard;
 
-TEST_CASE("an address that others can reach needs a token and TLS, and the message says what is missing", "[runtime]") {
+TEST_CASE("an address that others can reach needs a token and TLS, and the message says what is missing",
+          "[runtime]") {
   CHECK(runtime::check_listen_allowed({"127.0.0.1", 7077}, {}).has_value());
   CHECK(runtime::check_listen_allowed({"::1", 7077}, {}).has_value());
   const auto refused = runtime::check_listen_allowed({"0.0.0.0", 7077}, {.token_file = "token"});
