@@ -18,12 +18,15 @@ constexpr std::string_view style = R"(
   --one: light-dark(#1d5fa8, #7db4f0); --two: light-dark(#b3541e, #f0a06c); }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; } th, td { padding: .3rem .7rem; text-align: right; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; }
+th, td { padding: .3rem .7rem; text-align: right; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; } tr + tr td { border-top: 1px solid var(--line); }
 .row { display: flex; flex-wrap: wrap; gap: 2rem; } svg text { fill: CanvasText; font-size: 11px; }
-.figures { display: flex; gap: 2rem; flex-wrap: wrap; margin: 1rem 0; } .figures b { display: block; font-size: 1.6rem; }
+.figures { display: flex; gap: 2rem; flex-wrap: wrap; margin: 1rem 0; }
+.figures b { display: block; font-size: 1.6rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
-.card { background: var(--soft); border-radius: .5rem; padding: .7rem; } .card img { width: 100%; height: 10rem; object-fit: cover; border-radius: .3rem; }
+.card { background: var(--soft); border-radius: .5rem; padding: .7rem; }
+.card img { width: 100%; height: 10rem; object-fit: cover; border-radius: .3rem; }
 .bar { display: grid; grid-template-columns: 6.5rem 1fr 3.2rem; gap: .5rem; align-items: center; font-size: 13px; }
 .bar span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .bar i { display: block; height: .6rem; border-radius: .2rem; background: var(--one); min-width: 1px; }
