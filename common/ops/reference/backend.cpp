@@ -1,0 +1,74 @@
+#include "common/ops/backend.hpp"
+
+#include "common/ops/reference/reference.hpp"
+
+namespace trainyard::ops {
+namespace {
+
+template <typename Real>
+std::unique_ptr<Kernel> build(const Operation& op) {
+  switch (op.kind) {
+    case Kind::conv2d:
+      return reference::conv2d<Real>(op);
+    case Kind::conv2d_grad_data:
+      return reference::conv2d_grad_data<Real>(op);
+    case Kind::conv2d_grad_weights:
+      return reference::conv2d_grad_weights<Real>(op);
+    case Kind::dense:
+      return reference::dense<Real>(op);
+    case Kind::dense_grad_data:
+      return reference::dense_grad_data<Real>(op);
+    case Kind::dense_grad_weights:
+      return reference::dense_grad_weights<Real>(op);
+    case Kind::batch_norm:
+      return reference::batch_norm<Real>(op);
+    case Kind::batch_norm_inference:
+      return reference::batch_norm_inference<Real>(op);
+    case Kind::batch_norm_grad:
+      return reference::batch_norm_grad<Real>(op);
+    case Kind::relu:
+      return reference::relu<Real>(op);
+    case Kind::relu_grad:
+      return reference::relu_grad<Real>(op);
+    case Kind::max_pool:
+      return reference::max_pool<Real>(op);
+    case Kind::max_pool_grad:
+      return reference::max_pool_grad<Real>(op);
+    case Kind::avg_pool:
+      return reference::avg_pool<Real>(op);
+    case Kind::avg_pool_grad:
+      return reference::avg_pool_grad<Real>(op);
+    case Kind::flatten:
+    case Kind::flatten_grad:
+      return reference::flatten<Real>(op);
+    case Kind::dropout:
+    case Kind::dropout_grad:
+      return reference::dropout<Real>(op);
+    case Kind::softmax:
+      return reference::softmax<Real>(op);
+    case Kind::softmax_cross_entropy:
+      return reference::softmax_cross_entropy<Real>(op);
+  }
+  return nullptr;
+}
+
+template <typename Real>
+class ReferenceBackend final : public Backend {
+ public:
+  LayoutPtr plain(const Shape& shape) const override { return reference::plain_layout<Real>(shape); }
+  LayoutPtr raw(std::size_t bytes) const override { return reference::bytes_layout(bytes); }
+  Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const override {
+    return build<Real>(operation);
+  }
+};
+
+}  // namespace
+
+template <typename Real>
+std::unique_ptr<Backend> reference_backend() {
+  return std::make_unique<ReferenceBackend<Real>>();
+}
+template std::unique_ptr<Backend> reference_backend<float>();
+template std::unique_ptr<Backend> reference_backend<double>();
+
+}  // namespace trainyard::ops

@@ -1,0 +1,116 @@
+// What the reference kernels share: row-major layouts and a kernel that is one closure of naive loops.
+// Written to be read beside the formula, not to be fast. Sums are double. Private to this backend.
+#pragma once
+
+#include <functional>
+
+#include "common/ops/backend.hpp"
+
+namespace trainyard::ops::reference {
+
+/// Row major and without padding; `bytes` says all.
+struct PlainLayout final : Layout {
+  explicit PlainLayout(std::size_t size) { bytes = size; }
+  bool same(const Layout& other) const override {
+    return dynamic_cast<const PlainLayout*>(&other) != nullptr && other.bytes == bytes;
+  }
+};
+
+inline LayoutPtr bytes_layout(std::size_t bytes) { return std::make_shared<const PlainLayout>(bytes); }
+
+template <typename Real>
+LayoutPtr plain_layout(const Shape& shape) {
+  return bytes_layout(static_cast<std::size_t>(shape.elements()) * sizeof(Real));
+}
+
+class Operands {
+ public:
+  Operands(std::span<void* const> inputs, std::span<void* const> outputs)
+      : inputs_(inputs), outputs_(outputs) {}
+  template <typename T>
+  const T* in(std::size_t index) const {
+    return static_cast<const T*>(inputs_[index]);
+  }
+  template <typename T>
+  T* out(std::size_t index) const {
+    return static_cast<T*>(outputs_[index]);
+  }
+
+ private:
+  std::span<void*const> inputs_, outputs_;
+};
+
+class LoopKernel final : public Kernel {
+ public:
+  using Body = std::function<void(const Operands&)>;
+  LoopKernel(std::vector<LayoutPtr> outputs, Body body) : body_(std::move(body)) {
+    outputs_ = std::move(outputs);
+  }
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
+    body_(Operands(inputs, outputs));
+  }
+
+ private:
+  Body body_;
+};
+
+/// A kernel whose outputs are all real numbers in the shapes that the operation names.
+template <typename Real>
+std::unique_ptr<Kernel> loops(const Operation& op, LoopKernel::Body body) {
+  std::vector<LayoutPtr> outputs;
+  for (const Shape& shape : op.outputs) outputs.push_back(plain_layout<Real>(shape));
+  return std::make_unique<LoopKernel>(std::move(outputs), std::move(body));
+}
+
+/// An activation seen as [N, C, H, W]; a flat one is an image of one pixel.
+struct Image {
+  explicit Image(const Shape& shape)
+      : n(shape[0]), c(shape[1]), h(shape.rank() > 2 ? shape[2] : 1), w(shape.rank() > 3 ? shape[3] : 1) {}
+  std::int64_t at(std::int64_t in, std::int64_t ic, std::int64_t ih, std::int64_t iw) const {
+    return ((in * c + ic) * h + ih) * w + iw;
+  }
+  bool inside(std::int64_t ih, std::int64_t iw) const { return ih >= 0 && ih < h && iw >= 0 && iw < w; }
+  std::int64_t pixels() const { return h * w; }
+  std::int64_t n, c, h, w;
+};
+
+template <typename Real>
+std::unique_ptr<Kernel> conv2d(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> conv2d_grad_data(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> conv2d_grad_weights(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> dense(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> dense_grad_data(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> dense_grad_weights(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> batch_norm(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> batch_norm_inference(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> batch_norm_grad(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> relu(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> relu_grad(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> max_pool(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> max_pool_grad(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> avg_pool(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> avg_pool_grad(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> flatten(const Operation&);  // and its gradient
+template <typename Real>
+std::unique_ptr<Kernel> dropout(const Operation&);  // and its gradient
+template <typename Real>
+std::unique_ptr<Kernel> softmax(const Operation&);
+template <typename Real>
+std::unique_ptr<Kernel> softmax_cross_entropy(const Operation&);
+
+}  // namespace trainyard::ops::reference

@@ -1,0 +1,177 @@
+#include "tests/kernels/lab.hpp"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+
+namespace trainyard::ops {
+namespace {
+
+constexpr std::size_t kGuardBytes = 256;
+// Not-a-number as float and as double; huge; tiny.
+constexpr unsigned char kPoisons[] = {0xff, 0x7e, 0x01};
+
+void fill(tensor::Buffer& buffer, unsigned char byte) { std::memset(buffer.data(), byte, buffer.size()); }
+
+bool guard_holds(const tensor::Buffer& buffer, unsigned char byte) {
+  for (std::size_t i = buffer.size() - kGuardBytes; i < buffer.size(); ++i)
+    if (buffer.data()[i] != std::byte{byte}) return false;
+  return true;
+}
+
+bool same_bytes(const tensor::Buffer& left, const tensor::Buffer& right) {
+  return left.size() == right.size() &&
+         std::memcmp(left.data(), right.data(), left.size() - kGuardBytes) == 0;
+}
+
+tensor::Buffer copy_of(const tensor::Buffer& buffer) {
+  tensor::Buffer copy(buffer.size());
+  std::memcpy(copy.data(), buffer.data(), buffer.size());
+  return copy;
+}
+
+std::vector<void*> pointers(const std::vector<Held>& helds) {
+  std::vector<void*> all;
+  for (const Held& held : helds) all.push_back(held.bytes->data());
+  return all;
+}
+
+}  // namespace
+
+Tensor random_tensor(Random& random, const Shape& shape, double low, double high) {
+  Tensor tensor{shape, {}};
+  for (std::int64_t i = 0; i < shape.elements(); ++i)
+    tensor.values.push_back(static_cast<float>(random.uniform(low, high)));
+  return tensor;
+}
+
+Held Lab::hold(const Shape& shape, LayoutPtr layout) const {
+  auto bytes = std::make_shared<tensor::Buffer>(tensor::aligned(layout->bytes) + kGuardBytes);
+  return {shape, std::move(layout), std::move(bytes)};
+}
+
+Held Lab::plain(const Tensor& tensor) const {
+  Held held = hold(tensor.shape, backend_->plain(tensor.shape));
+  for (std::size_t i = 0; i < tensor.values.size(); ++i) {
+    if (real_bytes_ == sizeof(double))
+      reinterpret_cast<double*>(held.bytes->data())[i] = tensor.values[i];
+    else
+      reinterpret_cast<float*>(held.bytes->data())[i] = static_cast<float>(tensor.values[i]);
+  }
+  return held;
+}
+
+Held Lab::activation(const Tensor& tensor) {
+  const bool blocked = (blocked_ >> activations_++ & 1) != 0;
+  Held held = plain(tensor);
+  return blocked && tensor.shape.rank() == 4 ? as_a_convolution_leaves_it(held) : held;
+}
+
+Held Lab::as_a_convolution_leaves_it(const Held& image) const {
+  const std::int64_t channels = image.shape[1];
+  Tensor identity{{channels, channels, 1, 1}, std::vector<double>(channels * channels)};
+  for (std::int64_t c = 0; c < channels; ++c) identity.values[c * channels + c] = 1;
+  return run(Kind::conv2d, {}, {image, plain(identity)}, {image.shape})[0];
+}
+
+std::vector<Held> Lab::run(Kind kind, const Attributes& attributes, const std::vector<Held>& inputs,
+                           const std::vector<Shape>& outputs) const {
+  Operation operation{kind, attributes, {}, outputs};
+  for (const Held& input : inputs) operation.inputs.push_back({input.shape, input.layout});
+  auto kernel = backend_->prepare(operation);
+  if (!kernel) FAIL(kernel.error().message);
+  REQUIRE((*kernel)->outputs().size() == outputs.size());
+  tensor::Buffer scratch(tensor::aligned((*kernel)->scratch_bytes()) + kGuardBytes);
+  std::vector<tensor::Buffer> before;
+  for (const Held& input : inputs) before.push_back(copy_of(*input.bytes));
+
+  std::vector<Held> first;
+  for (const unsigned char poison : kPoisons) {
+    std::vector<Held> results;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      results.push_back(hold(outputs[i], (*kernel)->outputs()[i]));
+      fill(*results[i].bytes, poison);
+    }
+    fill(scratch, poison);
+    (*kernel)->run(pointers(inputs), pointers(results), scratch.data());
+    CHECK(guard_holds(scratch, poison));
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      INFO("operand " << i << " is as it was");
+      CHECK(same_bytes(before[i], *inputs[i].bytes));
+    }
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      INFO("output " << i << " over poison " << static_cast<int>(poison));
+      CHECK(guard_holds(*results[i].bytes, poison));
+      if (!first.empty())
+        CHECK(std::memcmp(results[i].bytes->data(), first[i].bytes->data(), results[i].layout->bytes) == 0);
+    }
+    if (first.empty()) first = std::move(results);
+  }
+  return first;
+}
+
+Held Lab::run_over(std::size_t index, Kind kind, const std::vector<Held>& inputs) const {
+  const Held& over = inputs[index];
+  Operation operation{kind, {}, {}, {over.shape}};
+  std::vector<Held> copies;
+  for (const Held& input : inputs) {
+    operation.inputs.push_back({input.shape, input.layout});
+    copies.push_back({input.shape, input.layout, std::make_shared<tensor::Buffer>(copy_of(*input.bytes))});
+  }
+  auto kernel = backend_->prepare(operation);
+  if (!kernel) FAIL(kernel.error().message);
+  REQUIRE((*kernel)->outputs()[0]->same(*over.layout));
+  tensor::Buffer scratch((*kernel)->scratch_bytes());
+  void* const target = copies[index].bytes->data();
+  (*kernel)->run(pointers(copies), {&target, 1}, scratch.data());
+  return copies[index];
+}
+
+Tensor Lab::take(const Held& held) const {
+  const bool arranged = held.shape.rank() >= 2 && !backend_->plain(held.shape)->same(*held.layout);
+  const Held plain =
+      arranged ? run(Kind::flatten, {}, {held}, {{held.shape[0], held.shape.elements() / held.shape[0]}})[0]
+               : held;
+  Tensor tensor{held.shape, {}};
+  for (std::int64_t i = 0; i < held.shape.elements(); ++i)
+    tensor.values.push_back(real_bytes_ == sizeof(double)
+                                ? reinterpret_cast<const double*>(plain.bytes->data())[i]
+                                : double(reinterpret_cast<const float*>(plain.bytes->data())[i]));
+  return tensor;
+}
+
+void require_close(const Tensor& actual, const Tensor& expected, double tolerance) {
+  REQUIRE(actual.shape == expected.shape);
+  double scale = 1, worst = 0;
+  for (const double value : expected.values) scale = std::max(scale, std::abs(value));
+  std::size_t where = 0;
+  for (std::size_t i = 0; i < expected.values.size(); ++i) {
+    const double off = std::abs(actual.values[i] - expected.values[i]);
+    if (off <= worst) continue;  // also false for what is not a number
+    worst = std::isnan(off) ? INFINITY : off;
+    where = i;
+  }
+  INFO("element " << where << " of " << expected.shape.text() << ": " << actual.values[where] << " for "
+                  << expected.values[where]);
+  CHECK(worst <= tolerance * scale);
+}
+
+void agree(const Computation& computation, double tolerance) {
+  Lab reference = Lab::reference(), narrow = Lab::reference_float();
+  const std::vector<Tensor> expected = computation(reference);
+  const auto compare = [&](Lab lab) {
+    const std::vector<Tensor> actual = computation(lab);
+    REQUIRE(actual.size() == expected.size());
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      INFO("result " << i);
+      require_close(actual[i], expected[i], tolerance);
+    }
+  };
+  compare(std::move(narrow));
+  for (std::uint32_t blocked = 0; blocked < 1u << reference.activations(); ++blocked) {
+    INFO("cpu backend, activations in blocks: mask " << blocked);
+    compare(Lab::cpu(blocked));
+  }
+}
+
+}  // namespace trainyard::ops

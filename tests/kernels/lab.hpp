@@ -1,0 +1,80 @@
+// A bench for kernels: puts tensors into a backend, runs one operation with poisoned outputs, reads plain
+// values back, and holds the cpu backend against the reference for every way in which activations may lie.
+// Test code of one thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "common/base/random.hpp"
+#include "common/ops/backend.hpp"
+#include "common/tensor/buffer.hpp"
+
+namespace trainyard::ops {
+
+struct Tensor {
+  Shape shape;
+  std::vector<double> values;
+};
+
+/// Uniform values, exact in float.
+Tensor random_tensor(Random& random, const Shape& shape, double low = -1, double high = 1);
+
+/// A tensor as one backend keeps it.
+struct Held {
+  Shape shape;
+  LayoutPtr layout;
+  std::shared_ptr<tensor::Buffer> bytes;
+};
+
+class Lab {
+ public:
+  /// Activation number i is given in the layout that a convolution leaves when bit i of `blocked` is set.
+  static Lab cpu(std::uint32_t blocked = 0) { return Lab(cpu_backend(), sizeof(float), blocked); }
+  static Lab reference() { return Lab(reference_backend<double>(), sizeof(double), 0); }
+  static Lab reference_float() { return Lab(reference_backend<float>(), sizeof(float), 0); }
+
+  Held plain(const Tensor& tensor) const;
+  /// A plain tensor, or an image in the layout of a convolution; see the constructors.
+  Held activation(const Tensor& tensor);
+  template <typename T>
+  Held raw(const std::vector<T>& values) const {
+    Held held = hold({static_cast<std::int64_t>(values.size())}, backend_->raw(values.size() * sizeof(T)));
+    std::copy(values.begin(), values.end(), reinterpret_cast<T*>(held.bytes->data()));
+    return held;
+  }
+
+  /// Runs the operation three times over outputs and scratch memory full of different nonsense. Requires: the
+  /// same bytes each time, operands untouched, no byte written past the end.
+  std::vector<Held> run(Kind kind, const Attributes& attributes, const std::vector<Held>& inputs,
+                        const std::vector<Shape>& outputs) const;
+  /// The same, written over operand `index`; the layouts must be the same place by place.
+  Held run_over(std::size_t index, Kind kind, const std::vector<Held>& inputs) const;
+
+  /// The values in row-major order, whatever the layout.
+  Tensor take(const Held& held) const;
+  Outcome outcome(const Held& held) const { return *reinterpret_cast<const Outcome*>(held.bytes->data()); }
+  std::uint32_t activations() const { return activations_; }
+
+ private:
+  Lab(std::unique_ptr<Backend> backend, std::size_t real_bytes, std::uint32_t blocked)
+      : backend_(std::move(backend)), real_bytes_(real_bytes), blocked_(blocked) {}
+  Held hold(const Shape& shape, LayoutPtr layout) const;
+  Held as_a_convolution_leaves_it(const Held& image) const;
+
+  std::unique_ptr<Backend> backend_;
+  std::size_t real_bytes_;
+  std::uint32_t blocked_, activations_ = 0;
+};
+
+/// What a test computes on either backend.
+using Computation = std::function<std::vector<Tensor>(Lab&)>;
+
+/// Requires that the cpu backend gives what the reference gives, for every arrangement of the activations;
+/// `tolerance` is relative to the largest value of a tensor, or to 1 when that is larger.
+void agree(const Computation& computation, double tolerance = 2e-5);
+
+void require_close(const Tensor& actual, const Tensor& expected, double tolerance);
+
+}  // namespace trainyard::ops
