@@ -124,7 +124,8 @@ class Fold {
                        : r.stop == Stop::cancel ? "cancelling"
                        : r.stop == Stop::fail   ? "failing"
                                                 : "pausing";
-    tell(job, r.at, kind, r.cause);
+    // Why it restarts was told already, by the task that failed.
+    tell(job, r.at, kind, r.stop == Stop::restart ? "the gang is stopped, to start again together" : r.cause);
   }
 
   void apply(Job& job, const TaskEnded& r) {
