@@ -35,6 +35,7 @@ struct ServerEvents {
   std::function<SessionEvents(std::shared_ptr<Session>)> session;  // a control peer came
 };
 
+/// Destroyed, it ends its sessions and calls nobody any more.
 class Server {
  public:
   /// Port 0 picks a free one. "Address in use" says which address. SO_REUSEADDR is on.

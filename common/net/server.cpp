@@ -127,15 +127,26 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     }
   }
 
+  std::vector<std::weak_ptr<TcpSession>> sessions;
+
   void open_session(tcp::socket socket) {
     if (ended || !events.session) return;
     auto session = std::make_shared<TcpSession>(std::move(socket));
     SessionEvents theirs = events.session(session);
     const std::weak_ptr<State> weak = shared_from_this();
-    theirs.closed = [weak, closed = std::move(theirs.closed)](const std::string& reason) {
-      if (const auto self = weak.lock()) --self->connections;
-      if (closed) closed(reason);
+    // Once the server is gone nobody is called any more: its owner may be gone as well.
+    theirs.frame = [weak, frame = std::move(theirs.frame)](std::string_view body) {
+      const auto self = weak.lock();
+      if (self && !self->ended && frame) frame(body);
     };
+    theirs.closed = [weak, closed = std::move(theirs.closed)](const std::string& reason) {
+      const auto self = weak.lock();
+      if (!self) return;
+      --self->connections;
+      if (!self->ended && closed) closed(reason);
+    };
+    std::erase_if(sessions, [](const auto& one) { return one.expired(); });
+    sessions.push_back(session);
     session->start(std::move(theirs), "", "");
   }
 
@@ -191,6 +202,9 @@ Server::~Server() {
   state_->events = {};
   boost::system::error_code ignored;
   state_->acceptor.close(ignored);
+  for (const auto& weak : state_->sessions) {
+    if (const auto session = weak.lock()) session->close();
+  }
 }
 
 Endpoint Server::endpoint() const { return state_->bound; }

@@ -124,8 +124,9 @@ class Fold {
                        : r.stop == Stop::cancel ? "cancelling"
                        : r.stop == Stop::fail   ? "failing"
                                                 : "pausing";
-    // Why it restarts was told already, by the task that failed.
-    tell(job, r.at, kind, r.stop == Stop::restart ? "the gang is stopped, to start again together" : r.cause);
+    // Why it restarts was mostly told already, by the task that failed.
+    const bool told = r.stop == Stop::restart && !job.events.empty() && job.events.back().text == r.cause;
+    tell(job, r.at, kind, told ? "the gang is stopped, to start again together" : r.cause);
   }
 
   void apply(Job& job, const TaskEnded& r) {

@@ -15,6 +15,7 @@ std::size_t trainyard::graph::test::largest_allocation(bool reset) {
   return largest;
 }
 
+#if !defined(__SANITIZE_ADDRESS__)  // which brings its own and wants to see every pair
 void* operator new(std::size_t size) {
   ++counted;
   if (size > largest) largest = size;
@@ -24,3 +25,4 @@ void* operator new(std::size_t size) {
 }
 void operator delete(void* at) noexcept { std::free(at); }
 void operator delete(void* at, std::size_t) noexcept { std::free(at); }
+#endif

@@ -34,7 +34,10 @@ TEST_CASE("tensors come back from their file, bit for bit", "[graph]") {
         std::find_if(back->begin(), back->end(), [&](const auto& t) { return t.name == tensor.name; });
     REQUIRE(it != back->end());
     CHECK(it->shape == tensor.shape);
-    CHECK(std::memcmp(it->values.data(), tensor.values.data(), tensor.values.size() * 4) == 0);
+    REQUIRE(it->values.size() == tensor.values.size());
+    if (!tensor.values.empty()) {
+      CHECK(std::memcmp(it->values.data(), tensor.values.data(), tensor.values.size() * 4) == 0);
+    }
   }
 }
 
