@@ -111,6 +111,12 @@ class Backend {
   virtual Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const = 0;
 };
 
+/// Naive loops, one thread: the oracle. Real is float or double.
+template <typename Real>
+std::unique_ptr<Backend> reference_backend();
+extern template std::unique_ptr<Backend> reference_backend<float>();
+extern template std::unique_ptr<Backend> reference_backend<double>();
+
 /// Denormal numbers become zero in this thread and its OpenMP team: they cost a hundred times as much and
 /// mean nothing here. Cheap enough for every step.
 void flush_denormals();
