@@ -1,102 +1,255 @@
-#include <map>
+#include "common/graph/autodiff.hpp"
+
+#include <algorithm>
+#include <cstring>
 
 #include "common/base/check.hpp"
-#include "common/graph/graph.hpp"
+#include "common/base/text.hpp"
+#include "common/graph/gradient/reverse.hpp"
+#include "common/ops/backend.hpp"
 
 namespace trainyard::graph {
 
+using ops::Arithmetic;
+using ops::Function;
+
 namespace {
 
-using ops::Kind;
-
-class Reverse {
- public:
-  explicit Reverse(Graph& graph) : graph_(graph) {}
-
-  void run() {
-    const std::size_t forward = graph_.nodes.size();
-    const ValueId logits = graph_.result;
-    const ValueId labels = graph_.add({{}, Place::labels}), outcome = graph_.add({{}, Place::outcome});
-    const ValueId seed = graph_.add({graph_.values[logits].shape});
-    graph_.nodes.push_back({Kind::softmax_cross_entropy,
-                            {},
-                            {logits, labels},
-                            {seed, outcome},
-                            graph_.nodes[forward - 1].layer});
-    gradients_[logits] = seed;
-    for (std::size_t i = forward; i-- > 0;) {
-      const Node node = graph_.nodes[i];  // a copy: adding nodes moves them
-      const auto dy = gradients_.find(node.outputs[0]);
-      if (dy != gradients_.end()) backward(node, dy->second);
+/// Values behind a trainable parameter.
+std::vector<bool> values_wanted(const Graph& graph) {
+  std::vector<bool> wanted(graph.values.size(), false);
+  for (ValueId id = 0; id < wanted.size(); ++id) wanted[id] = graph.values[id].trainable;
+  for (const Node& node : graph.nodes) {
+    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                 [&](ValueId id) { return id != kAbsent && wanted[id]; });
+    if (!any) continue;
+    for (const ValueId id : node.outputs) {
+      const Signature& of = graph.signature(id);
+      if (!of.opaque && tensor::is_real(of.type) && graph.values[id].place == Place::arena) wanted[id] = true;
     }
   }
+  return wanted;
+}
 
- private:
-  /// Does any parameter lie in front of `x`? The images need no gradient.
-  bool wanted(ValueId x) const { return graph_.values[x].place == Place::arena; }
+std::string place_of(const Graph& graph, const Node& node) {
+  const Origin& origin = graph.origins[node.origin];
+  return origin.place.empty() ? std::string(ops::name_of(node.kind)) : origin.place;
+}
 
-  ValueId gradient_of(ValueId x) {
-    const bool fresh = !gradients_.contains(x);
-    check(fresh, "a value with two consumers needs its gradients added");
-    return gradients_[x] = graph_.add({graph_.values[x].shape});
+Status check_flow(const Graph& graph) {
+  const std::vector<bool> wanted = values_wanted(graph);
+  for (const Node& node : graph.nodes) {
+    const bool in = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                [&](ValueId id) { return id != kAbsent && wanted[id]; });
+    const bool out =
+        std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId id) { return wanted[id]; });
+    if (in && out && !has_gradient(graph, node))
+      return Error{Errc::invalid,
+                   format("{}: no gradient can flow through {}; freeze the parameters in front of it",
+                          place_of(graph, node), ops::name_of(node.kind))};
   }
-  ValueId into_flat(ValueId parameter) {
-    const Value value = graph_.values[parameter];
-    return graph_.add({value.shape, Place::gradient, value.offset});
-  }
-  void add(const Node& of, Kind kind, std::vector<ValueId> inputs, std::vector<ValueId> outputs) {
-    graph_.nodes.push_back({kind, of.attributes, std::move(inputs), std::move(outputs), of.layer});
-  }
-
-  void backward(const Node& node, ValueId dy) {
-    const auto& in = node.inputs;
-    const auto& out = node.outputs;
-    const ValueId x = in[0];
-    switch (node.kind) {
-      case Kind::conv2d:
-        return weighted(node, dy, Kind::conv2d_grad_weights, Kind::conv2d_grad_data);
-      case Kind::dense:
-        return weighted(node, dy, Kind::dense_grad_weights, Kind::dense_grad_data);
-      case Kind::batch_norm: {
-        std::vector<ValueId> inputs{x, dy, out[1], out[2], in[1]};
-        if (node.attributes.relu) inputs.push_back(out[3]);
-        const ValueId dx = wanted(x) ? gradient_of(x) : graph_.add({graph_.values[x].shape});
-        return add(node, Kind::batch_norm_grad, std::move(inputs), {dx, into_flat(in[1]), into_flat(in[2])});
-      }
-      case Kind::relu:
-        if (wanted(x)) add(node, Kind::relu_grad, {out[0], dy}, {gradient_of(x)});
-        return;
-      case Kind::max_pool:
-        if (wanted(x)) add(node, Kind::max_pool_grad, {dy, out[1]}, {gradient_of(x)});
-        return;
-      case Kind::avg_pool:
-        if (wanted(x)) add(node, Kind::avg_pool_grad, {dy, out[1]}, {gradient_of(x)});
-        return;
-      case Kind::flatten:
-        if (wanted(x)) add(node, Kind::flatten_grad, {dy}, {gradient_of(x)});
-        return;
-      case Kind::dropout:
-        if (wanted(x)) add(node, Kind::dropout_grad, {dy, in[1], in[2]}, {gradient_of(x)});
-        return;
-      default:
-        check(false, "an operation of the forward pass has a gradient");
-    }
-  }
-
-  void weighted(const Node& node, ValueId dy, Kind weights, Kind data) {
-    const auto& in = node.inputs;
-    std::vector<ValueId> outputs{into_flat(in[1])};
-    if (in.size() > 2) outputs.push_back(into_flat(in[2]));
-    add(node, weights, {in[0], dy}, std::move(outputs));
-    if (wanted(in[0])) add(node, data, {dy, in[1]}, {gradient_of(in[0])});
-  }
-
-  Graph& graph_;
-  std::map<ValueId, ValueId> gradients_;
-};
+  return {};
+}
 
 }  // namespace
 
-void differentiate(Graph& graph) { Reverse(graph).run(); }
+Reverse::Reverse(Graph& graph)
+    : graph_(graph),
+      wanted_(values_wanted(graph)),
+      contributions_(graph.values.size()),
+      consumers_left_(graph.values.size(), 0) {
+  for (const Node& node : graph.nodes)
+    for (const ValueId id : node.inputs)
+      if (id != kAbsent) ++consumers_left_[id];
+}
+
+void Reverse::run(std::size_t forward_nodes) {
+  for (std::size_t i = forward_nodes; i-- > 0;) {
+    const Node node = graph_.nodes[i];  // a copy: adding nodes moves them
+    origin_ = node.origin;
+    const bool arrived = std::any_of(node.outputs.begin(), node.outputs.end(),
+                                     [&](ValueId id) { return !contributions_[id].empty(); });
+    if (arrived) {
+      const bool known = linear_gradient(*this, node) || norm_gradient(*this, node) ||
+                         elementwise_gradient(*this, node) || along_gradient(*this, node) ||
+                         movement_gradient(*this, node) || sequence_gradient(*this, node);
+      check(known, "an operation of the forward pass has a gradient");
+    }
+    for (const ValueId id : node.inputs) {
+      if (id == kAbsent || --consumers_left_[id] > 0) continue;
+      if (graph_.values[id].trainable) finish_parameter(id);
+    }
+  }
+}
+
+ValueId Reverse::gradient_of(ValueId y) {
+  std::vector<ValueId>& parts = contributions_[y];
+  if (parts.empty()) return kAbsent;
+  // Reverse order put the last consumer first; the sum goes in the order of the consumers.
+  ValueId sum = parts.back();
+  for (std::size_t i = parts.size() - 1; i-- > 0;) sum = binary(Arithmetic::add, sum, parts[i]);
+  parts = {sum};
+  return sum;
+}
+
+void Reverse::contribute(ValueId x, ValueId gradient) {
+  if (!wanted(x)) return;
+  check(shape(x) == shape(gradient), "a gradient has the shape of its value");
+  contributions_[x].push_back(gradient);
+  if (given_.size() < graph_.values.size()) given_.resize(graph_.values.size(), 0);
+  ++given_[gradient];
+}
+
+void Reverse::finish_parameter(ValueId x) {
+  if (contributions_[x].empty()) return;
+  ValueId gradient = gradient_of(x);
+  if (given_.size() < graph_.values.size()) given_.resize(graph_.values.size(), 0);
+  // What is handed to others too, or lives elsewhere already, is copied.
+  if (given_[gradient] > 1 || graph_.values[gradient].place != Place::arena)
+    gradient = unary(Function::identity, gradient);
+  graph_.values[gradient].place = Place::gradient;
+  graph_.values[gradient].offset = graph_.values[x].offset;
+}
+
+std::vector<ValueId> Reverse::add_all(Kind kind, const Attributes& attributes, std::vector<ValueId> inputs,
+                                      const std::vector<Signature>& outputs) {
+  return graph_.add(kind, attributes, std::move(inputs), outputs, origin_);
+}
+
+ValueId Reverse::unary(Function function, ValueId x) {
+  return add(Kind::unary, {.function = function}, {x}, signature(x));
+}
+
+ValueId Reverse::binary(Arithmetic arithmetic, ValueId a, ValueId b) {
+  Shape to;
+  check(tensor::broadcast(shape(a), shape(b), to), "operands of a gradient broadcast");
+  const DType type = ops::is_comparison(arithmetic) ? DType::u8 : signature(a).type;
+  return add(Kind::binary, {.arithmetic = arithmetic}, {a, b}, {to, type});
+}
+
+ValueId Reverse::reshape(ValueId x, const Shape& to) {
+  if (shape(x) == to) return x;
+  return add(Kind::reshape, {.dims = to.dims()}, {x}, {to, signature(x).type});
+}
+
+ValueId Reverse::expand(ValueId x, const Shape& to, ops::Reduction reduction) {
+  if (shape(x) == to) return x;
+  return add(Kind::expand, {.dims = to.dims(), .reduction = reduction}, {x}, {to, signature(x).type});
+}
+
+ValueId Reverse::sum_to(ValueId x, const Shape& to) {
+  const Shape from = shape(x);
+  if (from == to) return x;
+  Attributes attributes{.reduction = ops::Reduction::sum, .keep_dims = false};
+  std::vector<std::int64_t> left;
+  const std::size_t extra = from.rank() - to.rank();
+  for (std::size_t axis = 0; axis < from.rank(); ++axis) {
+    const bool stretched = axis < extra || (to[axis - extra] == 1 && from[axis] != 1);
+    if (stretched) attributes.axes.push_back(static_cast<std::int64_t>(axis));
+    if (!stretched) left.push_back(from[axis]);
+  }
+  return reshape(add(Kind::reduce, attributes, {x}, {Shape(left), signature(x).type}), to);
+}
+
+ValueId Reverse::scalar(float value) {
+  const ValueId id = graph_.scalar(value);
+  return id;
+}
+
+namespace {
+
+/// The results that the loss makes, in front of everything else that the gradient adds.
+struct Seeds {
+  std::vector<std::pair<ValueId, ValueId>> of;  // (value, its gradient)
+};
+
+Result<Seeds> add_loss(Graph& graph, const LossSpec& loss) {
+  const ValueId x = graph.results.front();
+  const Shape shape = graph.shape(x);
+  const auto refuse = [&](const std::string& needs) {
+    return Error{Errc::invalid, format("{} needs {}, and the network gives {}", ops::name_of(loss.kind),
+                                       needs, shape.text())};
+  };
+  Attributes attributes = loss.attributes;
+  std::vector<ValueId> inputs{x};
+  std::vector<Signature> outputs{graph.signature(x)};
+  switch (loss.kind) {
+    case Kind::softmax_cross_entropy: {
+      if (shape.rank() < 2) return refuse("a score for each class");
+      std::vector<std::int64_t> labels = shape.dims();
+      labels.erase(labels.begin() + 1);
+      // An image of one pixel is a flat row.
+      while (labels.size() > 1 && labels.back() == 1) labels.pop_back();
+      inputs.push_back(graph.external("labels", {Shape(std::move(labels)), DType::i32}));
+      if (!loss.class_weights.empty()) {
+        if (static_cast<std::int64_t>(loss.class_weights.size()) != shape[1])
+          return refuse(format("{} classes for its weights", loss.class_weights.size()));
+        Constant weights{Signature(Shape{shape[1]}),
+                         std::vector<std::byte>(loss.class_weights.size() * sizeof(float))};
+        std::memcpy(weights.bytes.data(), loss.class_weights.data(), weights.bytes.size());
+        inputs.push_back(graph.constant(std::move(weights)));
+      }
+      break;
+    }
+    case Kind::hinge:
+      if (shape.rank() != 2) return refuse("a score for each class");
+      inputs.push_back(graph.external("labels", {Shape{shape[0]}, DType::i32}));
+      break;
+    case Kind::sigmoid_cross_entropy:
+    case Kind::squared_error:
+    case Kind::absolute_error:
+    case Kind::huber:
+      inputs.push_back(graph.external("labels", {shape, DType::f32}));
+      break;
+    case Kind::triplet:
+      if (graph.results.size() != 3) return refuse("three results: anchor, positive, negative");
+      for (const std::size_t i : {1, 2}) {
+        inputs.push_back(graph.results[i]);
+        outputs.push_back(graph.signature(graph.results[i]));
+      }
+      break;
+    default:
+      return Error{Errc::invalid, format("{} is no loss", ops::name_of(loss.kind))};
+  }
+  const ValueId outcome = graph.external("outcome", Signature::opaque_bytes(), sizeof(ops::Outcome));
+  const std::size_t gradients = outputs.size();
+  const auto results = graph.results;
+  const std::uint32_t origin = graph.nodes.empty() ? 0 : graph.nodes.back().origin;
+  std::vector<ValueId> made = graph.add(loss.kind, attributes, std::move(inputs), outputs, origin);
+  graph.nodes.back().outputs.push_back(outcome);
+  Seeds seeds;
+  for (std::size_t i = 0; i < gradients; ++i) seeds.of.emplace_back(results[i], made[i]);
+  return seeds;
+}
+
+}  // namespace
+
+Status differentiate(Graph& graph, const LossSpec& loss) {
+  if (const Status flow = check_flow(graph); !flow) return flow;
+  const std::size_t forward = graph.nodes.size();
+  const auto seeds = add_loss(graph, loss);
+  if (!seeds) return seeds.error();
+  // The loss itself consumes the results; it is no part of the walk.
+  const Node loss_node = graph.nodes.back();
+  graph.nodes.pop_back();
+  Reverse reverse(graph);
+  graph.nodes.push_back(loss_node);
+  for (const auto& [value, gradient] : seeds->of) reverse.contribute(value, gradient);
+  reverse.run(forward);
+  return {};
+}
+
+Status differentiate_from_seeds(Graph& graph) {
+  if (const Status flow = check_flow(graph); !flow) return flow;
+  const std::size_t forward = graph.nodes.size();
+  std::vector<std::pair<ValueId, ValueId>> seeds;
+  for (std::size_t i = 0; i < graph.results.size(); ++i)
+    seeds.emplace_back(graph.results[i],
+                       graph.external(format("seed {}", i), graph.signature(graph.results[i])));
+  Reverse reverse(graph);
+  for (const auto& [value, gradient] : seeds) reverse.contribute(value, gradient);
+  reverse.run(forward);
+  return {};
+}
 
 }  // namespace trainyard::graph

@@ -1,62 +1,92 @@
-// The dataflow graph of a network: values and the operations between them, forward and backward alike, the
-// batch left open. A value (data structure), built once and never changed; knows no memory and no backend.
+// The dataflow graph: typed values and the operations between them, forward and backward alike, the batch
+// left open. A value (data structure); knows no memory and no backend.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
-#include "common/config/job_spec.hpp"
-#include "common/graph/shapes.hpp"
-#include "common/ops/backend.hpp"
+#include "common/ops/operation.hpp"
 
 namespace trainyard::graph {
 
+using ops::Attributes;
+using ops::DType;
+using ops::Kind;
+using ops::Shape;
+using ops::Signature;
+
 /// Where a value lives.
 enum class Place : std::uint8_t {
-  arena,      // made and used within one step
-  parameter,  // in Network::values(), at `offset`
-  gradient,   // in Network::gradients(), at `offset`
-  images,     // given by the caller
-  labels,
-  keys,
-  step,
-  outcome,  // ops::Outcome
+  arena,      // made and used within one run
+  parameter,  // in the caller's flat array of values, at `offset` elements
+  gradient,   // in the caller's flat array of gradients, at `offset`
+  constant,   // Graph::constants[offset]
+  external,   // Graph::externals[offset]: given by the caller, or written for it
 };
 
 struct Value {
-  Shape shape;  // empty: the backend chooses (masks and the like)
+  Signature of;
   Place place = Place::arena;
-  std::uint64_t offset = 0;  // floats
+  std::uint64_t offset = 0;
+  bool trainable = false;  // a parameter that gets a gradient
 };
 
 using ValueId = std::uint32_t;
+/// An optional operand that is not there.
+inline constexpr ValueId kAbsent = UINT32_MAX;
 
 struct Node {
-  ops::Kind kind = ops::Kind::relu;
-  ops::Attributes attributes;
+  Kind kind = Kind::unary;
+  Attributes attributes;
   std::vector<ValueId> inputs, outputs;
-  std::size_t layer = 0;  // of model.layers, for messages
+  std::uint32_t origin = 0;  // Graph::origins, for messages
+};
+
+/// What a node comes from: a layer of a job file, a node of an ONNX file.
+struct Origin {
+  std::string name;   // "conv2d"
+  std::string place;  // "model.layers[3] (12:7)", "ONNX node 'conv_1'"
+};
+
+struct External {
+  std::string name;
+  Signature of;
+  std::size_t bytes = 0;  // of what is no tensor (an ops::Outcome); else 0
+};
+
+/// Row-major elements; real numbers as float.
+struct Constant {
+  Signature of;
+  std::vector<std::byte> bytes;
 };
 
 struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;  // in an order in which they can run
-  ValueId result = 0;       // logits, or probabilities
+  std::vector<Origin> origins{Origin{}};
+  std::vector<External> externals;
+  std::vector<Constant> constants;
+  std::vector<ValueId> results;
 
   ValueId add(Value value) {
     values.push_back(std::move(value));
     return static_cast<ValueId>(values.size() - 1);
   }
+  /// Adds a node whose results have these signatures; gives their ids.
+  std::vector<ValueId> add(Kind kind, Attributes attributes, std::vector<ValueId> inputs,
+                           const std::vector<Signature>& outputs, std::uint32_t origin);
+  ValueId external(std::string name, Signature of, std::size_t bytes = 0);
+  ValueId constant(Constant value);
+  /// A real number without axes.
+  ValueId scalar(float value);
+
+  const Signature& signature(ValueId id) const { return values[id].of; }
+  const Shape& shape(ValueId id) const { return values[id].of.shape; }
 };
 
-/// Forward pass for training, up to the logits. A batch_norm with a relu behind it becomes one operation.
-Graph forward_graph(const config::ModelSection& model, const ModelShapes& shapes, InputShape input,
-                    std::uint64_t seed);
-/// Forward pass with running statistics and without dropout, up to the probabilities.
-Graph inference_graph(const config::ModelSection& model, const ModelShapes& shapes, InputShape input);
-
-/// Adds the loss and its gradient with respect to every parameter (reverse mode: Griewank and Walther,
-/// Evaluating Derivatives, 2008, chapter 3). What no gradient flows into (the images) gets none.
-void differentiate(Graph& graph);
+/// How many operands of nodes, and results of the graph, each value is.
+std::vector<std::uint32_t> uses(const Graph& graph);
 
 }  // namespace trainyard::graph

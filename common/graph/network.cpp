@@ -6,17 +6,12 @@
 #include <list>
 
 #include "common/base/check.hpp"
-#include "common/base/random.hpp"
 #include "common/base/text.hpp"
-#include "common/graph/graph.hpp"
-#include "common/graph/program.hpp"
-#include "common/tensor/buffer.hpp"
+#include "common/graph/fuse.hpp"
 
 namespace trainyard::graph {
 
 namespace {
-
-using LayerKind = config::Layer::Kind;
 
 /// Programs of the batch sizes that were used last: the usual one, and the odd one at the end of an epoch.
 class Programs {
@@ -37,6 +32,7 @@ class Programs {
     programs_.push_front(std::move(*program));
     return programs_.front().get();
   }
+  const Graph& graph() const { return graph_; }
 
  private:
   const Graph graph_;
@@ -44,156 +40,198 @@ class Programs {
   std::list<std::unique_ptr<Program>> programs_;
 };
 
-/// He and others, "Delving Deep into Rectifiers", 2015, equation 10: deviation sqrt(2 / fan-in) in front of a
-/// rectifier; without one, 1 / sqrt(fan-in).
-void draw_initial(const config::ModelSection& model, const ModelShapes& shapes, std::uint64_t seed,
-                  std::span<float> values) {
-  for (std::size_t l = 0; l < shapes.layers.size(); ++l) {
-    const LayerShapes& layer = shapes.layers[l];
-    const bool weighted =
-        model.layers[l].kind == LayerKind::conv2d || model.layers[l].kind == LayerKind::dense;
-    const bool last =
-        std::none_of(model.layers.begin() + static_cast<std::ptrdiff_t>(l) + 1, model.layers.end(),
-                     [](const auto& other) { return other.kind == LayerKind::relu; });
-    for (std::size_t t = 0; t < layer.tensor_count; ++t) {
-      const TensorInfo& info = shapes.tensors[layer.tensor_first + t];
-      const auto out = values.subspan(info.offset, info.length);
-      if (!weighted) {
-        std::fill(out.begin(), out.end(), t == 0 || t == 3 ? 1.0f : 0.0f);  // gamma, beta, mean, variance
-      } else if (t == 1) {
-        std::fill(out.begin(), out.end(), 0.0f);
-      } else {
-        const double fan_in = static_cast<double>(info.length) / static_cast<double>(info.shape[0]);
-        const double deviation = std::sqrt((last ? 1.0 : 2.0) / fan_in);
-        Random random(mix(seed, layer.tensor_first + t));
-        for (float& value : out) value = static_cast<float>(deviation * random.normal());
-      }
-    }
+/// What a prediction shows: probabilities where the loss has them.
+Status add_probabilities(Graph& graph, const LossSpec& loss) {
+  const ValueId x = graph.results[0];
+  const std::uint32_t origin = graph.nodes.empty() ? 0 : graph.nodes.back().origin;
+  Attributes attributes;
+  attributes.axis = 1;
+  if (loss.kind == Kind::softmax_cross_entropy) {
+    graph.results[0] = graph.add(Kind::softmax, attributes, {x}, {graph.signature(x)}, origin)[0];
+  } else if (loss.kind == Kind::sigmoid_cross_entropy) {
+    attributes.function = ops::Function::sigmoid;
+    graph.results[0] = graph.add(Kind::unary, attributes, {x}, {graph.signature(x)}, origin)[0];
   }
+  return {};
 }
 
 class BoundNetwork final : public Network {
  public:
-  BoundNetwork(const config::ModelSection& model, ModelShapes shapes, InputShape input, std::uint32_t classes,
-               const NetworkOptions& options)
-      : model_(model),
-        shapes_(std::move(shapes)),
-        input_(input),
-        classes_(classes),
+  static Result<std::unique_ptr<Network>> make(Model model, const NetworkOptions& options) {
+    Graph training;
+    if (options.training) {
+      training = training_graph(model, options.seed);
+      fuse(training);
+      if (const Status done = differentiate(training, options.loss); !done) return done.error();
+    }
+    Graph inference = inference_graph(model);
+    fuse(inference);
+    if (const Status done = add_probabilities(inference, options.loss); !done) return done.error();
+    auto network =
+        std::make_unique<BoundNetwork>(std::move(model), options, std::move(training), std::move(inference));
+    if (const Status done = network->prepare(); !done) return done.error();
+    return std::unique_ptr<Network>(std::move(network));
+  }
+
+  BoundNetwork(Model model, const NetworkOptions& options, Graph training, Graph inference)
+      : model_(std::move(model)),
         options_(options),
         backend_(ops::cpu_backend()),
-        training_(training_graph(), *backend_),
-        inference_(inference_graph(model_, shapes_, input_), *backend_),
-        values_(shapes_.length, 0.0f),
-        gradients_(options.training ? shapes_.length : 0, 0.0f) {
-    draw_initial(model_, shapes_, options.seed, values_);
+        training_(std::move(training), *backend_),
+        inference_(std::move(inference), *backend_),
+        gradients_(options.training ? model_.length : 0, 0.0f) {
+    draw_initial(model_, options.seed, values_);
   }
 
-  /// Prepares the full batch, so that what the backend cannot do shows now.
-  Status prepare() {
-    if (options_.training) {
-      const auto program = training_.of(options_.batch_max);
-      if (!program) return program.error();
-      reserve(**program);
-    }
-    const auto program = inference_.of(options_.batch_max);
-    if (!program) return program.error();
-    reserve(**program);
-    return {};
-  }
-
-  std::span<const TensorInfo> tensors() const override { return shapes_.tensors; }
+  const Model& model() const override { return model_; }
   std::span<float> values() override { return values_; }
   std::span<const float> gradients() const override { return gradients_; }
 
-  StepResult train_step(std::span<const float> images, std::span<const std::int32_t> labels,
-                        std::span<const std::uint64_t> keys, std::uint64_t step) override {
-    const auto count = static_cast<std::uint32_t>(labels.size());
-    check(options_.training && count > 0 && count <= options_.batch_max,
+  StepResult train_step(const Feed& feed, Observer* observer) override {
+    check(options_.training && feed.count > 0 && feed.count <= options_.batch_max,
           "a step has between one sample and batch_max");
-    check(keys.size() == count && images.size() == count * image_floats(),
-          "a step's images, labels and keys agree");
-    ops::flush_denormals();
-    const auto program = training_.of(count);
-    check(program.has_value(), "a smaller batch has the kernels of the full one");
-    reserve(**program);
-    step_ = step;
     outcome_ = {};
-    (*program)->run({.arena = arena_.data(),
-                     .parameters = values_.data(),
-                     .gradients = gradients_.data(),
-                     .images = images.data(),
-                     .labels = labels.data(),
-                     .keys = keys.data(),
-                     .step = &step_,
-                     .outcome = &outcome_});
+    step_ = feed.step;
+    run(training_, feed, observer);
     return {outcome_.loss_sum, static_cast<std::uint32_t>(outcome_.correct),
             std::isfinite(outcome_.loss_sum)};
   }
 
-  void predict(std::span<const float> images, std::uint32_t count, std::span<float> probabilities) override {
-    check(count > 0 && count <= options_.batch_max, "a prediction has between one sample and batch_max");
-    check(images.size() == count * image_floats() && probabilities.size() == std::size_t{count} * classes_,
-          "a prediction's images and probabilities agree");
-    ops::flush_denormals();
-    const auto program = inference_.of(count);
-    check(program.has_value(), "a smaller batch has the kernels of the full one");
-    reserve(**program);
-    const Memory memory{.arena = arena_.data(), .parameters = values_.data(), .images = images.data()};
-    (*program)->run(memory);
-    std::memcpy(probabilities.data(), (*program)->result(memory), probabilities.size_bytes());
+  void predict(const Feed& feed, std::span<float> out, Observer* observer) override {
+    check(feed.count > 0 && feed.count <= options_.batch_max,
+          "a prediction has between one sample and batch_max");
+    const Program& program = run(inference_, feed, observer);
+    check(out.size() == std::size_t{feed.count} * elements(), "a prediction has room for its results");
+    std::memcpy(out.data(), program.result(memory_), out.size_bytes());
   }
 
-  InputShape input() const override { return input_; }
-  std::uint32_t classes() const override { return classes_; }
-
-  std::string summary() const override {
-    std::string out = format("{:<16} {:<20} {:>12}\n", "layer", "output", "parameters");
-    for (std::size_t l = 0; l < shapes_.layers.size(); ++l) {
-      const LayerShapes& layer = shapes_.layers[l];
-      std::uint64_t count = 0;
-      for (std::size_t t = 0; t < layer.tensor_count; ++t)
-        count += shapes_.tensors[layer.tensor_first + t].length;
-      out += format("{:<16} {:<20} {:>12}\n", layer_name(model_.layers[l].kind), layer.output.text(), count);
-    }
-    return out + format("{:<16} {:<20} {:>12}\n", "all", "", shapes_.length);
+  const Program& program(bool training) override {
+    const auto program = (training ? training_ : inference_).of(options_.batch_max);
+    check(program.has_value(), "the full batch was prepared at the start");
+    return **program;
   }
 
  private:
-  Graph training_graph() const {
-    Graph graph = forward_graph(model_, shapes_, input_, options_.seed);
-    differentiate(graph);
-    return graph;
+  /// Prepares the full batch, so that what the backend cannot do shows now.
+  Status prepare() {
+    for (Programs* programs : {&training_, &inference_}) {
+      if (programs == &training_ && !options_.training) continue;
+      const auto program = programs->of(options_.batch_max);
+      if (!program) return program.error();
+      reserve(**program);
+    }
+    return {};
   }
-  std::size_t image_floats() const {
-    return static_cast<std::size_t>(input_.channels * input_.height * input_.width);
+
+  std::size_t elements() const {
+    const Graph& graph = inference_.graph();
+    return static_cast<std::size_t>(-graph.shape(graph.results[0]).volume());
   }
+
+  const Program& run(Programs& programs, const Feed& feed, Observer* observer) {
+    ops::flush_denormals();
+    const auto program = programs.of(feed.count);
+    check(program.has_value(), "a smaller batch has the kernels of the full one");
+    reserve(**program);
+    externals_.clear();
+    std::size_t next = 0;
+    for (const External& external : programs.graph().externals)
+      externals_.push_back(pointer(external.name, feed, next));
+    memory_ = {arena_.data(), values_.data(), gradients_.data(), externals_};
+    (*program)->run(memory_, observer);
+    return **program;
+  }
+
+  /// The model's own inputs come first, in their order.
+  void* pointer(const std::string& name, const Feed& feed, std::size_t& next) {
+    const auto writable = [](const void* at) { return const_cast<void*>(at); };
+    if (next < model_.graph.externals.size()) return writable(feed.inputs[next++]);
+    if (name == "labels") return writable(feed.labels);
+    if (name == "keys") return writable(feed.keys.data());
+    if (name == "step") return &step_;
+    check(name == "outcome", "an external of a network has a source");
+    return &outcome_;
+  }
+
   void reserve(const Program& program) {
     if (arena_.size() < program.arena_bytes()) arena_ = tensor::Buffer(program.arena_bytes());
   }
 
-  const config::ModelSection model_;
-  const ModelShapes shapes_;
-  const InputShape input_;
-  const std::uint32_t classes_;
+  const Model model_;
   const NetworkOptions options_;
   const std::unique_ptr<ops::Backend> backend_;
   Programs training_, inference_;
   std::vector<float> values_, gradients_;
   tensor::Buffer arena_;
+  std::vector<void*> externals_;
+  Memory memory_;
   std::uint64_t step_ = 0;
   ops::Outcome outcome_;
 };
 
+std::size_t floats_a_sample(const Network& network) {
+  const InputShape in = network.input();
+  return static_cast<std::size_t>(in.channels * in.height * in.width);
+}
+
 }  // namespace
 
-Result<std::unique_ptr<Network>> Network::build(const config::ModelSection& model, InputShape input,
+StepResult Network::train_step(std::span<const float> images, std::span<const std::int32_t> labels,
+                               std::span<const std::uint64_t> keys, std::uint64_t step) {
+  check(keys.size() == labels.size() && images.size() == labels.size() * floats_a_sample(*this),
+        "a step's images, labels and keys agree");
+  const void* const inputs[] = {images.data()};
+  return train_step({static_cast<std::uint32_t>(labels.size()), inputs, labels.data(), keys, step}, nullptr);
+}
+
+void Network::predict(std::span<const float> images, std::uint32_t count, std::span<float> probabilities) {
+  check(images.size() == count * floats_a_sample(*this), "a prediction's images have the input's shape");
+  const void* const inputs[] = {images.data()};
+  predict({.count = count, .inputs = inputs}, probabilities, nullptr);
+}
+
+InputShape Network::input() const {
+  const Graph& graph = model().graph;
+  check(!graph.externals.empty() && graph.externals[0].of.shape.rank() == 4, "the model takes an image");
+  const Shape& shape = graph.externals[0].of.shape;
+  return {shape[1], shape[2], shape[3]};
+}
+
+std::uint32_t Network::classes() const {
+  const Graph& graph = model().graph;
+  return static_cast<std::uint32_t>(-graph.shape(graph.results[0]).volume());
+}
+
+std::string Network::summary() const {
+  const Graph& graph = model().graph;
+  std::string out = format("{:<16} {:<20} {:>12}\n", "layer", "output", "parameters");
+  std::vector<bool> counted(graph.values.size(), false);
+  for (std::size_t i = 0; i < graph.nodes.size();) {
+    const std::uint32_t origin = graph.nodes[i].origin;
+    std::int64_t parameters = 0;
+    Shape output;
+    for (; i < graph.nodes.size() && graph.nodes[i].origin == origin; ++i) {
+      output = graph.shape(graph.nodes[i].outputs[0]);
+      for (const ValueId id : graph.nodes[i].inputs) {
+        if (id == kAbsent || graph.values[id].place != Place::parameter || counted[id]) continue;
+        counted[id] = true;
+        parameters += graph.shape(id).elements();
+      }
+    }
+    out += format("{:<16} {:<20} {:>12}\n", graph.origins[origin].name, output.text(), parameters);
+  }
+  return out + format("{:<16} {:<20} {:>12}\n", "all", "", model().length);
+}
+
+Result<std::unique_ptr<Network>> Network::build(const config::ModelSection& section, InputShape input,
                                                 std::uint32_t classes, const NetworkOptions& options) {
-  auto shapes = infer_shapes(model, input, classes, options.batch_max);
-  if (!shapes) return shapes.error();
-  auto network = std::make_unique<BoundNetwork>(model, std::move(*shapes), input, classes, options);
-  if (const Status prepared = network->prepare(); !prepared) return prepared.error();
-  return std::unique_ptr<Network>(std::move(network));
+  auto model = model_of(section, input, classes, options.batch_max);
+  if (!model) return model.error();
+  return build(std::move(*model), options);
+}
+
+Result<std::unique_ptr<Network>> Network::build(Model model, const NetworkOptions& options) {
+  return BoundNetwork::make(std::move(model), options);
 }
 
 }  // namespace trainyard::graph

@@ -7,31 +7,16 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/result.hpp"
 #include "common/config/job_spec.hpp"
+#include "common/graph/autodiff.hpp"
+#include "common/graph/layers.hpp"
+#include "common/graph/program.hpp"
 
 namespace trainyard::graph {
-
-struct InputShape {
-  std::int64_t channels = 3, height = 0, width = 0;
-  friend bool operator==(const InputShape&, const InputShape&) = default;
-};
-
-enum class TensorKind : std::uint8_t {
-  weight,
-  bias,
-  buffer
-};  // as protocol::SliceKind; bias: no weight decay
-
-struct TensorInfo {
-  std::string name;                 // "conv1.weight", "bn2.running_mean"
-  std::vector<std::int64_t> shape;  // conv [out, in, k, k], dense [out, in]: PyTorch's order
-  std::uint64_t offset = 0;         // first float in the flat arrays
-  std::uint64_t length = 0;
-  TensorKind kind = TensorKind::weight;
-};
 
 struct StepResult {
   double loss_sum = 0;        // nats, over the samples
@@ -43,17 +28,32 @@ struct NetworkOptions {
   std::uint32_t batch_max = 32;
   bool training = true;    // false: no gradients are planned
   std::uint64_t seed = 7;  // of the initial values and of dropout
+  LossSpec loss;
+};
+
+/// One batch: the model's inputs in their order, row major, and what the loss compares with. Inputs are
+/// [count, ...]; labels [count, ...] of the type that the loss takes. keys [count]: dropout masks are drawn
+/// from (seed, step, layer, key), so a sample's mask does not depend on the trainer that has it.
+struct Feed {
+  std::uint32_t count = 0;
+  std::span<const void* const> inputs;
+  const void* labels = nullptr;
+  std::span<const std::uint64_t> keys;
+  std::uint64_t step = 0;
 };
 
 class Network {
  public:
   /// Checks the model against the input and the number of classes; errors name the layer and its place in the
   /// YAML.
-  static Result<std::unique_ptr<Network>> build(const config::ModelSection& model, InputShape input,
+  static Result<std::unique_ptr<Network>> build(const config::ModelSection& section, InputShape input,
                                                 std::uint32_t classes, const NetworkOptions& options);
+  /// Any model; errors name the operation for which there is no kernel or no gradient.
+  static Result<std::unique_ptr<Network>> build(Model model, const NetworkOptions& options);
   virtual ~Network() = default;
 
-  virtual std::span<const TensorInfo> tensors() const = 0;
+  virtual const Model& model() const = 0;
+  std::span<const TensorInfo> tensors() const { return model().tensors; }
   /// All parameters and buffers; write to replace them (between steps only).
   virtual std::span<float> values() = 0;
   /// After train_step, in the layout of values(): the gradient of the SUM of the samples' losses. For a
@@ -61,25 +61,30 @@ class Network {
   /// samples.
   virtual std::span<const float> gradients() const = 0;
 
-  /// One forward and backward pass.
-  ///   images [count, channels, height, width]; labels [count], 0..classes-1; keys [count]: dropout masks are
-  ///   drawn from (seed, step, layer, key), so a sample's mask does not depend on the trainer that has it
-  /// 0 < count <= batch_max. Does not change values().
-  virtual StepResult train_step(std::span<const float> images, std::span<const std::int32_t> labels,
-                                std::span<const std::uint64_t> keys, std::uint64_t step) = 0;
-  /// Class probabilities [count, classes], with running statistics and without dropout.
-  virtual void predict(std::span<const float> images, std::uint32_t count,
-                       std::span<float> probabilities) = 0;
+  /// One forward and backward pass over 0 < feed.count <= batch_max samples. Does not change values(). The
+  /// observer is told of each gradient the moment it is final, in backward order.
+  virtual StepResult train_step(const Feed& feed, Observer* observer) = 0;
+  /// Result `0` of the model: class probabilities [count, classes] when the loss is a softmax's, with running
+  /// statistics and without dropout. `out` holds count times the result's elements a sample.
+  virtual void predict(const Feed& feed, std::span<float> out, Observer* observer) = 0;
+  /// The bound program of a full batch, for a look inside.
+  virtual const Program& program(bool training) = 0;
 
-  virtual InputShape input() const = 0;
-  virtual std::uint32_t classes() const = 0;
+  /// The same for a model with one input [count, channels, height, width].
+  StepResult train_step(std::span<const float> images, std::span<const std::int32_t> labels,
+                        std::span<const std::uint64_t> keys, std::uint64_t step);
+  void predict(std::span<const float> images, std::uint32_t count, std::span<float> probabilities);
+  /// Of a model with one image as its input.
+  InputShape input() const;
+  /// Elements of a result a sample: the classes of a classifier.
+  std::uint32_t classes() const;
   /// Lines "layer  output shape  parameters", for people.
-  virtual std::string summary() const = 0;
+  std::string summary() const;
 };
 
 /// The inference graph with its weights, opset 17, input "input" [batch, C, H, W], output "probabilities"
 /// [batch, classes].
-Result<std::string> to_onnx(Network& network, const config::ModelSection& model);
+Result<std::string> to_onnx(Network& network);
 
 struct NamedTensor {
   std::string name;

@@ -14,7 +14,8 @@ struct ConvCase {
   Attributes attributes() const {
     return {.kernel_height = w[2],
             .kernel_width = w[3],
-            .stride = stride,
+            .stride_height = stride,
+            .stride_width = stride,
             .pad_top = top,
             .pad_bottom = bottom,
             .pad_left = left,
@@ -58,7 +59,7 @@ TEST_CASE("convolutions and their gradients agree with plain loops", "[conv2d]")
           lab.run(Kind::conv2d_grad_data, attributes, {lab.activation(dy), lab.plain(w)}, {at.x})[0])};
     });
     agree([&](Lab& lab) {
-      std::vector<Shape> outputs{at.w};
+      std::vector<Signature> outputs{at.w};
       if (at.bias) outputs.push_back(b.shape);
       std::vector<Tensor> results;
       for (const Held& held :
@@ -99,18 +100,18 @@ TEST_CASE("dense layers and their gradients agree with plain loops, over images 
     agree([&](Lab& lab) {
       std::vector<Held> inputs{lab.activation(x), lab.plain(w)};
       if (at.bias) inputs.push_back(lab.plain(b));
-      return std::vector{lab.take(lab.run(Kind::dense, {}, inputs, {y})[0])};
+      return std::vector{lab.take(lab.run(Kind::dense, {.axis = 1}, inputs, {y})[0])};
     });
     agree([&](Lab& lab) {
       return std::vector{
-          lab.take(lab.run(Kind::dense_grad_data, {}, {lab.plain(dy), lab.plain(w)}, {at.x})[0])};
+          lab.take(lab.run(Kind::dense_grad_data, {.axis = 1}, {lab.plain(dy), lab.plain(w)}, {at.x})[0])};
     });
     agree([&](Lab& lab) {
-      std::vector<Shape> outputs{w_shape};
+      std::vector<Signature> outputs{w_shape};
       if (at.bias) outputs.push_back(b.shape);
       std::vector<Tensor> results;
       for (const Held& held :
-           lab.run(Kind::dense_grad_weights, {}, {lab.activation(x), lab.plain(dy)}, outputs))
+           lab.run(Kind::dense_grad_weights, {.axis = 1}, {lab.activation(x), lab.plain(dy)}, outputs))
         results.push_back(lab.take(held));
       return results;
     });
@@ -128,23 +129,25 @@ Tensor decided(Random& random, const Shape& shape) {
   return tensor;
 }
 
+const Attributes kRelu{.function = Function::relu};
+
 TEST_CASE("rectifiers and their gradients agree with plain loops", "[relu]") {
   Random random(3);
   for (const Shape& shape : kActivations) {
     INFO(shape.text());
     const Tensor x = decided(random, shape), dy = random_tensor(random, shape);
     agree([&](Lab& lab) {
-      const Held y = lab.run(Kind::relu, {}, {lab.activation(x)}, {shape})[0];
-      const Held dx = lab.run(Kind::relu_grad, {}, {y, lab.activation(dy)}, {shape})[0];
+      const Held y = lab.run(Kind::unary, kRelu, {lab.activation(x)}, {shape})[0];
+      const Held dx = lab.run(Kind::unary_grad, kRelu, {Held{}, y, lab.activation(dy)}, {shape})[0];
       return std::vector{lab.take(y), lab.take(dx)};
     });
     for (const std::uint32_t blocked : {0u, 1u}) {
       Lab lab = Lab::cpu(blocked);
       const Held held = lab.activation(x);
-      const Held y = lab.run(Kind::relu, {}, {held}, {shape})[0];
-      require_close(lab.take(lab.run_over(0, Kind::relu, {held})), lab.take(y), 0);
-      require_close(lab.take(lab.run_over(1, Kind::relu_grad, {y, held})),
-                    lab.take(lab.run(Kind::relu_grad, {}, {y, held}, {shape})[0]), 0);
+      const Held y = lab.run(Kind::unary, kRelu, {held}, {shape})[0];
+      require_close(lab.take(lab.run_over(0, Kind::unary, kRelu, {held})), lab.take(y), 0);
+      require_close(lab.take(lab.run_over(2, Kind::unary_grad, kRelu, {Held{}, y, held})),
+                    lab.take(lab.run(Kind::unary_grad, kRelu, {Held{}, y, held}, {shape})[0]), 0);
     }
   }
 }
@@ -167,10 +170,10 @@ std::vector<Tensor> train_batch_norm(Lab& lab, const BatchNormInput& in, bool re
   const Attributes attributes{.relu = relu};
   const std::vector<Held> inputs = in.held(lab);
   const Shape per_channel = in.gamma.shape;
-  std::vector<Shape> outputs{in.x.shape, per_channel, per_channel};
-  if (relu) outputs.emplace_back();
+  std::vector<Signature> outputs{in.x.shape, per_channel, per_channel};
+  if (relu) outputs.push_back(Signature::opaque_bytes());
   outputs.insert(outputs.end(), {per_channel, per_channel});
-  const std::vector<Held> made = lab.run(Kind::batch_norm, attributes, inputs, outputs);
+  const std::vector<Held> made = lab.run(Kind::batch_norm_training, attributes, inputs, outputs);
 
   std::vector<Held> for_gradient{inputs[0], lab.activation(in.dy), made[1], made[2], inputs[1]};
   if (relu) for_gradient.push_back(made[3]);
@@ -196,8 +199,7 @@ TEST_CASE("batch normalization and its gradient agree with plain loops", "[batch
       agree([&](Lab& lab) { return train_batch_norm(lab, in, relu); }, few ? 2e-3 : 5e-5);
       agree([&](Lab& lab) {
         const Attributes attributes{.relu = relu};
-        return std::vector{
-            lab.take(lab.run(Kind::batch_norm_inference, attributes, in.held(lab), {shape})[0])};
+        return std::vector{lab.take(lab.run(Kind::batch_norm, attributes, in.held(lab), {shape})[0])};
       });
     }
   }
@@ -207,7 +209,11 @@ struct PoolCase {
   Shape x;
   std::int64_t kernel = 2, stride = 2;
   Attributes attributes(bool workspace) const {
-    return {.kernel_height = kernel, .kernel_width = kernel, .stride = stride, .workspace = workspace};
+    return {.kernel_height = kernel,
+            .kernel_width = kernel,
+            .stride_height = stride,
+            .stride_width = stride,
+            .workspace = workspace};
   }
   Shape y() const { return {x[0], x[1], (x[2] - kernel) / stride + 1, (x[3] - kernel) / stride + 1}; }
 };
@@ -227,7 +233,7 @@ TEST_CASE("pools and their gradients agree with plain loops, also when windows l
       const Tensor x = random_tensor(random, at.x), dy = random_tensor(random, at.y());
       agree([&](Lab& lab) {
         const std::vector<Held> made =
-            lab.run(forward, at.attributes(true), {lab.activation(x)}, {at.y(), Shape{}});
+            lab.run(forward, at.attributes(true), {lab.activation(x)}, {at.y(), Signature::opaque_bytes()});
         const Held dx = lab.run(backward, at.attributes(true), {lab.activation(dy), made[1]}, {at.x})[0];
         return std::vector{lab.take(made[0]), lab.take(dx)};
       });
@@ -247,8 +253,8 @@ TEST_CASE("flattening gives row-major values and back", "[flatten]") {
     const Shape flat{shape[0], shape.elements() / shape[0]};
     agree(
         [&](Lab& lab) {
-          const Held y = lab.run(Kind::flatten, {}, {lab.activation(x)}, {flat})[0];
-          return std::vector{lab.take(y), lab.take(lab.run(Kind::flatten_grad, {}, {y}, {shape})[0])};
+          const Held y = lab.run(Kind::reshape, {}, {lab.activation(x)}, {flat})[0];
+          return std::vector{lab.take(y), lab.take(lab.run(Kind::reshape, {}, {y}, {shape})[0])};
         },
         1e-7);
   }
@@ -272,9 +278,9 @@ TEST_CASE("dropout agrees with plain loops, and its gradient draws the same mask
     }
 }
 
-TEST_CASE("softmax and its cross-entropy agree with plain loops, over images of one pixel too", "[softmax]") {
+TEST_CASE("softmax and its cross-entropy agree with plain loops", "[softmax]") {
   Random random(8);
-  for (const Shape& shape : {Shape{1, 1}, Shape{32, 5}, Shape{7, 1000}, Shape{3, 17, 1, 1}})
+  for (const Shape& shape : {Shape{1, 1}, Shape{32, 5}, Shape{7, 1000}})
     for (const double scale : {1.0, 90.0, 1e4}) {
       INFO(shape.text() << " scores up to " << scale);
       const Tensor x = random_tensor(random, shape, -scale, scale);
@@ -284,9 +290,9 @@ TEST_CASE("softmax and its cross-entropy agree with plain loops, over images of 
       agree([&](Lab& lab) {
         const Shape probabilities{shape[0], shape[1]};
         const Held logits = lab.activation(x);
-        const Held p = lab.run(Kind::softmax, {}, {logits}, {probabilities})[0];
-        const std::vector<Held> made =
-            lab.run(Kind::softmax_cross_entropy, {}, {logits, lab.raw(labels)}, {shape, Shape{}});
+        const Held p = lab.run(Kind::softmax, {.axis = 1}, {logits}, {probabilities})[0];
+        const std::vector<Held> made = lab.run(Kind::softmax_cross_entropy, {}, {logits, lab.raw(labels)},
+                                               {shape, Signature::opaque_bytes()});
         const Outcome outcome = lab.outcome(made[1]);
         const Tensor summary{{2}, {outcome.loss_sum, static_cast<double>(outcome.correct)}};
         return std::vector{lab.take(p), lab.take(made[0]), summary};

@@ -32,7 +32,7 @@ tensor::Buffer copy_of(const tensor::Buffer& buffer) {
 
 std::vector<void*> pointers(const std::vector<Held>& helds) {
   std::vector<void*> all;
-  for (const Held& held : helds) all.push_back(held.bytes->data());
+  for (const Held& held : helds) all.push_back(held.bytes ? held.bytes->data() : nullptr);
   return all;
 }
 
@@ -45,9 +45,9 @@ Tensor random_tensor(Random& random, const Shape& shape, double low, double high
   return tensor;
 }
 
-Held Lab::hold(const Shape& shape, LayoutPtr layout) const {
+Held Lab::hold(const Signature& of, LayoutPtr layout) const {
   auto bytes = std::make_shared<tensor::Buffer>(tensor::aligned(layout->bytes) + kGuardBytes);
-  return {shape, std::move(layout), std::move(bytes)};
+  return {of.shape, std::move(layout), std::move(bytes), of.type};
 }
 
 Held Lab::plain(const Tensor& tensor) const {
@@ -75,15 +75,15 @@ Held Lab::as_a_convolution_leaves_it(const Held& image) const {
 }
 
 std::vector<Held> Lab::run(Kind kind, const Attributes& attributes, const std::vector<Held>& inputs,
-                           const std::vector<Shape>& outputs) const {
+                           const std::vector<Signature>& outputs) const {
   Operation operation{kind, attributes, {}, outputs};
-  for (const Held& input : inputs) operation.inputs.push_back({input.shape, input.layout});
+  for (const Held& input : inputs) operation.inputs.push_back({input.shape, input.layout, input.type});
   auto kernel = backend_->prepare(operation);
   if (!kernel) FAIL(kernel.error().message);
   REQUIRE((*kernel)->outputs().size() == outputs.size());
   tensor::Buffer scratch(tensor::aligned((*kernel)->scratch_bytes()) + kGuardBytes);
   std::vector<tensor::Buffer> before;
-  for (const Held& input : inputs) before.push_back(copy_of(*input.bytes));
+  for (const Held& input : inputs) before.push_back(input.bytes ? copy_of(*input.bytes) : tensor::Buffer());
 
   std::vector<Held> first;
   for (const unsigned char poison : kPoisons) {
@@ -97,7 +97,7 @@ std::vector<Held> Lab::run(Kind kind, const Attributes& attributes, const std::v
     CHECK(guard_holds(scratch, poison));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       INFO("operand " << i << " is as it was");
-      CHECK(same_bytes(before[i], *inputs[i].bytes));
+      if (inputs[i].bytes) CHECK(same_bytes(before[i], *inputs[i].bytes));
     }
     for (std::size_t i = 0; i < results.size(); ++i) {
       INFO("output " << i << " over poison " << static_cast<int>(poison));
@@ -110,33 +110,58 @@ std::vector<Held> Lab::run(Kind kind, const Attributes& attributes, const std::v
   return first;
 }
 
-Held Lab::run_over(std::size_t index, Kind kind, const std::vector<Held>& inputs) const {
+Held Lab::run_over(std::size_t index, Kind kind, const Attributes& attributes,
+                   const std::vector<Held>& inputs) const {
   const Held& over = inputs[index];
-  Operation operation{kind, {}, {}, {over.shape}};
+  Operation operation{kind, attributes, {}, {over.shape}};
   std::vector<Held> copies;
   for (const Held& input : inputs) {
-    operation.inputs.push_back({input.shape, input.layout});
-    copies.push_back({input.shape, input.layout, std::make_shared<tensor::Buffer>(copy_of(*input.bytes))});
+    operation.inputs.push_back({input.shape, input.layout, input.type});
+    auto bytes = input.bytes ? std::make_shared<tensor::Buffer>(copy_of(*input.bytes)) : nullptr;
+    copies.push_back({input.shape, input.layout, std::move(bytes), input.type});
   }
   auto kernel = backend_->prepare(operation);
   if (!kernel) FAIL(kernel.error().message);
   REQUIRE((*kernel)->outputs()[0]->same(*over.layout));
+  REQUIRE((*kernel)->in_place() == static_cast<int>(index));
   tensor::Buffer scratch((*kernel)->scratch_bytes());
   void* const target = copies[index].bytes->data();
   (*kernel)->run(pointers(copies), {&target, 1}, scratch.data());
   return copies[index];
 }
 
+namespace {
+
+template <typename T>
+void append(const tensor::Buffer& bytes, std::int64_t count, std::vector<double>& out) {
+  const auto* values = reinterpret_cast<const T*>(bytes.data());
+  for (std::int64_t i = 0; i < count; ++i) out.push_back(static_cast<double>(values[i]));
+}
+
+}  // namespace
+
 Tensor Lab::take(const Held& held) const {
-  const bool arranged = held.shape.rank() >= 2 && !backend_->plain(held.shape)->same(*held.layout);
+  const bool arranged = held.shape.rank() >= 2 && !backend_->plain(held.shape, held.type)->same(*held.layout);
   const Held plain =
-      arranged ? run(Kind::flatten, {}, {held}, {{held.shape[0], held.shape.elements() / held.shape[0]}})[0]
-               : held;
+      arranged ? run(Kind::reshape, {}, {held}, {{{held.shape.elements()}, held.type}})[0] : held;
   Tensor tensor{held.shape, {}};
-  for (std::int64_t i = 0; i < held.shape.elements(); ++i)
-    tensor.values.push_back(real_bytes_ == sizeof(double)
-                                ? reinterpret_cast<const double*>(plain.bytes->data())[i]
-                                : double(reinterpret_cast<const float*>(plain.bytes->data())[i]));
+  const std::int64_t count = held.shape.elements();
+  switch (held.type) {
+    case DType::i32:
+      append<std::int32_t>(*plain.bytes, count, tensor.values);
+      break;
+    case DType::i64:
+      append<std::int64_t>(*plain.bytes, count, tensor.values);
+      break;
+    case DType::u8:
+      append<std::uint8_t>(*plain.bytes, count, tensor.values);
+      break;
+    default:
+      if (real_bytes_ == sizeof(double))
+        append<double>(*plain.bytes, count, tensor.values);
+      else
+        append<float>(*plain.bytes, count, tensor.values);
+  }
   return tensor;
 }
 

@@ -22,10 +22,12 @@ struct Tensor {
 Tensor random_tensor(Random& random, const Shape& shape, double low = -1, double high = 1);
 
 /// A tensor as one backend keeps it.
+/// One without a layout is an operand that is absent.
 struct Held {
   Shape shape;
   LayoutPtr layout;
   std::shared_ptr<tensor::Buffer> bytes;
+  DType type = DType::f32;
 };
 
 class Lab {
@@ -38,9 +40,17 @@ class Lab {
   Held plain(const Tensor& tensor) const;
   /// A plain tensor, or an image in the layout of a convolution; see the constructors.
   Held activation(const Tensor& tensor);
+  /// Bytes beside the tensors.
   template <typename T>
   Held raw(const std::vector<T>& values) const {
-    Held held = hold({static_cast<std::int64_t>(values.size())}, backend_->raw(values.size() * sizeof(T)));
+    Held held = hold(Shape{static_cast<std::int64_t>(values.size())}, backend_->raw(values.size() * sizeof(T)));
+    std::copy(values.begin(), values.end(), reinterpret_cast<T*>(held.bytes->data()));
+    return held;
+  }
+  /// A tensor of whole numbers.
+  template <typename T>
+  Held whole(const Shape& shape, DType type, const std::vector<T>& values) const {
+    Held held = hold(Signature(shape, type), backend_->plain(shape, type));
     std::copy(values.begin(), values.end(), reinterpret_cast<T*>(held.bytes->data()));
     return held;
   }
@@ -48,11 +58,12 @@ class Lab {
   /// Runs the operation three times over outputs and scratch memory full of different nonsense. Requires: the
   /// same bytes each time, operands untouched, no byte written past the end.
   std::vector<Held> run(Kind kind, const Attributes& attributes, const std::vector<Held>& inputs,
-                        const std::vector<Shape>& outputs) const;
+                        const std::vector<Signature>& outputs) const;
   /// The same, written over operand `index`; the layouts must be the same place by place.
-  Held run_over(std::size_t index, Kind kind, const std::vector<Held>& inputs) const;
+  Held run_over(std::size_t index, Kind kind, const Attributes& attributes,
+                const std::vector<Held>& inputs) const;
 
-  /// The values in row-major order, whatever the layout.
+  /// The values in row-major order, whatever the layout and type.
   Tensor take(const Held& held) const;
   Outcome outcome(const Held& held) const { return *reinterpret_cast<const Outcome*>(held.bytes->data()); }
   std::uint32_t activations() const { return activations_; }
@@ -60,7 +71,7 @@ class Lab {
  private:
   Lab(std::unique_ptr<Backend> backend, std::size_t real_bytes, std::uint32_t blocked)
       : backend_(std::move(backend)), real_bytes_(real_bytes), blocked_(blocked) {}
-  Held hold(const Shape& shape, LayoutPtr layout) const;
+  Held hold(const Signature& of, LayoutPtr layout) const;
   Held as_a_convolution_leaves_it(const Held& image) const;
 
   std::unique_ptr<Backend> backend_;

@@ -10,6 +10,7 @@
 namespace trainyard::ops {
 namespace {
 
+/// nullptr: no kernel of this backend's own.
 std::unique_ptr<Kernel> build(const Operation& op) {
   switch (op.kind) {
     case Kind::conv2d:
@@ -26,23 +27,22 @@ std::unique_ptr<Kernel> build(const Operation& op) {
       return cpu::dense_grad_weights(op);
     case Kind::batch_norm:
       return cpu::batch_norm(op);
-    case Kind::batch_norm_inference:
-      return cpu::batch_norm_inference(op);
+    case Kind::batch_norm_training:
+      return cpu::batch_norm_training(op);
     case Kind::batch_norm_grad:
       return cpu::batch_norm_grad(op);
-    case Kind::relu:
-      return cpu::relu(op);
-    case Kind::relu_grad:
-      return cpu::relu_grad(op);
+    case Kind::unary:
+      return op.attributes.function == Function::relu ? cpu::relu(op) : nullptr;
+    case Kind::unary_grad:
+      return op.attributes.function == Function::relu ? cpu::relu_grad(op) : nullptr;
     case Kind::max_pool:
     case Kind::avg_pool:
       return cpu::pool(op);
     case Kind::max_pool_grad:
     case Kind::avg_pool_grad:
       return cpu::pool_grad(op);
-    case Kind::flatten:
-    case Kind::flatten_grad:
-      return cpu::flatten(op);
+    case Kind::reshape:
+      return cpu::reshape(op);
     case Kind::dropout:
     case Kind::dropout_grad:
       return cpu::dropout(op);
@@ -50,17 +50,21 @@ std::unique_ptr<Kernel> build(const Operation& op) {
       return cpu::softmax(op);
     case Kind::softmax_cross_entropy:
       return cpu::softmax_cross_entropy(op);
+    default:
+      return nullptr;
   }
-  return nullptr;
 }
 
 class CpuBackend final : public Backend {
  public:
-  LayoutPtr plain(const Shape& shape) const override { return cpu::layout_of(cpu::plain_desc(shape)); }
+  LayoutPtr plain(const Shape& shape, DType type) const override { return cpu::plain_layout(shape, type); }
   LayoutPtr raw(std::size_t bytes) const override { return std::make_shared<cpu::RawLayout>(bytes); }
   Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const override {
     try {
-      return build(operation);
+      auto kernel = build(operation);
+      if (!kernel) kernel = cpu::fallback(operation);
+      if (!kernel) return Error{Errc::refused, format("there is no kernel for {}", name_of(operation.kind))};
+      return kernel;
     } catch (const dnnl::error& error) {
       return Error{Errc::refused, format("oneDNN has no kernel for input {}: {}",
                                          operation.inputs[0].shape.text(), error.what())};

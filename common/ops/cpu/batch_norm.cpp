@@ -20,21 +20,21 @@ Desc image(const Desc& desc) {
 /// How x is wanted: as it lies, but a flat one row major.
 Desc wanted(const Operand& x) { return x.shape.rank() == 4 ? desc_of(x) : plain_desc(x.shape); }
 
-Forward::primitive_desc forward(const Desc& x, bool relu, bool inference) {
+Forward::primitive_desc forward(const Desc& x, const Attributes& a, bool inference) {
   Flags flags = Flags::use_scale | Flags::use_shift;
   if (inference) flags |= Flags::use_global_stats;
-  if (relu) flags |= Flags::fuse_norm_relu;
+  if (a.relu) flags |= Flags::fuse_norm_relu;
   const auto kind = inference ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
-  return {Forward::desc(kind, image(x), static_cast<float>(kBatchNormEpsilon), flags), attributes(),
-          engine()};
+  return {Forward::desc(kind, image(x), static_cast<float>(a.epsilon), flags), attributes(), engine()};
 }
 
-/// Also brings the running statistics forward; see Kind::batch_norm.
+/// Also brings the running statistics forward; see Kind::batch_norm_training.
 class TrainingKernel final : public ArrangedKernel {
  public:
-  explicit TrainingKernel(const Operation& op) : shape_(op.inputs[0].shape) {
+  explicit TrainingKernel(const Operation& op)
+      : shape_(op.inputs[0].shape), momentum_(op.attributes.momentum) {
     const Desc x = wanted(op.inputs[0]);
-    const auto pd = forward(x, op.attributes.relu, false);
+    const auto pd = forward(x, op.attributes, false);
     primitive_ = Forward(pd);
     scratchpad(pd.scratchpad_desc());
     const Desc per_channel = plain_desc({shape_[1]});
@@ -68,23 +68,28 @@ class TrainingKernel final : public ArrangedKernel {
     const double values = static_cast<double>(shape_.elements() / shape_[1]);
     const double unbiased = values > 1 ? values / (values - 1) : 1.0;
     for (std::int64_t c = 0; c < shape_[1]; ++c) {
-      const double keep = 1.0 - kBatchNormMomentum;
-      next_mean[c] = static_cast<float>(count * (keep * running_mean[c] + kBatchNormMomentum * mean[c]));
-      next_variance[c] = static_cast<float>(
-          count * (keep * running_variance[c] + kBatchNormMomentum * unbiased * variance[c]));
+      const double keep = 1.0 - momentum_;
+      next_mean[c] = static_cast<float>(count * (keep * running_mean[c] + momentum_ * mean[c]));
+      next_variance[c] =
+          static_cast<float>(count * (keep * running_variance[c] + momentum_ * unbiased * variance[c]));
     }
   }
   Shape shape_;
+  double momentum_;
   dnnl::primitive primitive_;
 };
 
 }  // namespace
 
-std::unique_ptr<Kernel> batch_norm(const Operation& op) { return std::make_unique<TrainingKernel>(op); }
+std::unique_ptr<Kernel> batch_norm_training(const Operation& op) {
+  if (op.inputs[0].shape.rank() == 3) return fallback(op);
+  return std::make_unique<TrainingKernel>(op);
+}
 
-std::unique_ptr<Kernel> batch_norm_inference(const Operation& op) {
+std::unique_ptr<Kernel> batch_norm(const Operation& op) {
+  if (op.inputs[0].shape.rank() == 3) return fallback(op);
   const Desc x = wanted(op.inputs[0]);
-  const auto pd = forward(x, op.attributes.relu, true);
+  const auto pd = forward(x, op.attributes, true);
   const Desc per_channel = plain_desc({x.dims()[1]});
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(x)});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), x, image(x));
@@ -97,13 +102,14 @@ std::unique_ptr<Kernel> batch_norm_inference(const Operation& op) {
 }
 
 std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
+  if (op.inputs[0].shape.rank() == 3) return fallback(op);
   const Desc x = wanted(op.inputs[0]);
   const bool relu = op.attributes.relu;
   Flags flags = Flags::use_scale | Flags::use_shift;
   if (relu) flags |= Flags::fuse_norm_relu;
   const Backward::primitive_desc pd(Backward::desc(dnnl::prop_kind::backward, image(x), image(x),
-                                                   static_cast<float>(kBatchNormEpsilon), flags),
-                                    attributes(), engine(), forward(x, relu, false));
+                                                   static_cast<float>(op.attributes.epsilon), flags),
+                                    attributes(), engine(), forward(x, op.attributes, false));
   const Desc per_channel = plain_desc({x.dims()[1]});
   auto kernel = std::make_unique<PrimitiveKernel>(
       pd, Backward(pd), std::vector{layout_of(x), layout_of(per_channel), layout_of(per_channel)});

@@ -21,13 +21,61 @@ Forward::primitive_desc forward(const Shape& x, const Shape& w, const Shape& y, 
   return {desc, attributes(), engine()};
 }
 
+/// Runs a dense operation over the rows of a sequence, whose tensors lie row major: [..., F] is [rows, F].
+class OverRows final : public Kernel {
+ public:
+  OverRows(const Operation& op, std::unique_ptr<Kernel> flat) : flat_(std::move(flat)) {
+    scratch_bytes_ = flat_->scratch_bytes();
+    for (const Signature& signature : op.outputs)
+      outputs_.push_back(plain_layout(signature.shape, signature.type));
+  }
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+    flat_->run(inputs, outputs, scratch);
+  }
+
+ private:
+  std::unique_ptr<Kernel> flat_;
+};
+
+using Make = std::unique_ptr<Kernel> (*)(const Operation&);
+
+/// The operation over [rows, F] when it is one over the last axis of a longer tensor; nullptr when it is not.
+std::unique_ptr<Kernel> over_rows(const Operation& op, Make make) {
+  if (op.attributes.axis == 1) return nullptr;
+  const auto flat = [](const Shape& shape) {
+    const std::int64_t last = shape[shape.rank() - 1];
+    return Shape{last == 0 ? 0 : shape.elements() / last, last};
+  };
+  bool longer = false;
+  Operation rows = op;
+  rows.attributes.axis = 1;
+  for (Operand& input : rows.inputs) {
+    if (input.shape.rank() <= 2) continue;
+    if (!is_plain(input)) return fallback(op);
+    longer = true;
+    input = {flat(input.shape), plain_layout(flat(input.shape), input.type), input.type};
+  }
+  for (Signature& output : rows.outputs) {
+    if (output.shape.rank() <= 2) continue;
+    longer = true;
+    output.shape = flat(output.shape);
+  }
+  if (!longer) return nullptr;
+  auto kernel = make(rows);
+  for (std::size_t i = 0; i < rows.outputs.size(); ++i)
+    check(kernel->outputs()[i]->same(*plain_layout(rows.outputs[i].shape, rows.outputs[i].type)),
+          "a flat dense layer leaves row-major values");
+  return std::make_unique<OverRows>(op, std::move(kernel));
+}
+
 }  // namespace
 
 std::unique_ptr<Kernel> dense(const Operation& op) {
+  if (auto rows = over_rows(op, dense)) return rows;
   const bool bias = op.inputs.size() > 2;
   const Shape& x = op.inputs[0].shape;
-  const Shape w = weight_view(x, op.outputs[0][1]);
-  const auto pd = forward(x, w, op.outputs[0], bias);
+  const Shape w = weight_view(x, op.outputs[0].shape[1]);
+  const auto pd = forward(x, w, op.outputs[0].shape, bias);
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(pd.dst_desc())});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), pd.src_desc());
   kernel->input(DNNL_ARG_WEIGHTS, 1, plain_desc(w), pd.weights_desc());
@@ -37,7 +85,8 @@ std::unique_ptr<Kernel> dense(const Operation& op) {
 }
 
 std::unique_ptr<Kernel> dense_grad_data(const Operation& op) {
-  const Shape &x = op.outputs[0], &y = op.inputs[0].shape;
+  if (auto rows = over_rows(op, dense_grad_data)) return rows;
+  const Shape &x = op.outputs[0].shape, &y = op.inputs[0].shape;
   const Shape w = weight_view(x, y[1]);
   const GradData::primitive_desc pd(GradData::desc(any_desc(x), any_desc(w), any_desc(y)), attributes(),
                                     engine(), forward(x, w, y, false));
@@ -50,6 +99,7 @@ std::unique_ptr<Kernel> dense_grad_data(const Operation& op) {
 }
 
 std::unique_ptr<Kernel> dense_grad_weights(const Operation& op) {
+  if (auto rows = over_rows(op, dense_grad_weights)) return rows;
   const bool bias = op.outputs.size() > 1;
   const Shape &x = op.inputs[0].shape, &y = op.inputs[1].shape;
   const Shape w = weight_view(x, y[1]);
@@ -57,7 +107,7 @@ std::unique_ptr<Kernel> dense_grad_weights(const Operation& op) {
   const auto desc = bias ? GradWeights::desc(any_desc(x), any_desc(w), db, any_desc(y))
                          : GradWeights::desc(any_desc(x), any_desc(w), any_desc(y));
   const GradWeights::primitive_desc pd(desc, attributes(), engine(), forward(x, w, y, bias));
-  std::vector<LayoutPtr> outputs{layout_of(plain_desc(op.outputs[0]))};
+  std::vector<LayoutPtr> outputs{layout_of(plain_desc(op.outputs[0].shape))};
   if (bias) outputs.push_back(layout_of(db));
   auto kernel = std::make_unique<PrimitiveKernel>(pd, GradWeights(pd), outputs);
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), pd.src_desc());

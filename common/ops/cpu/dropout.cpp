@@ -39,8 +39,7 @@ class ArrangedDropout final : public Kernel {
  public:
   explicit ArrangedDropout(const Operation& op)
       : dropout_(op), plain_(plain_desc(op.inputs[0].shape).get_size()) {
-    Operation to_plain{Kind::flatten, {}, {op.inputs[0]}, {op.inputs[0].shape}};
-    arrange_ = flatten(to_plain);
+    arrange_ = reshape({Kind::reshape, {}, {op.inputs[0]}, {op.inputs[0].shape}});
     outputs_ = dropout_.outputs();
     scratch_bytes_ = arrange_->scratch_bytes() + plain_;
   }

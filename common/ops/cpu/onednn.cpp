@@ -10,9 +10,21 @@ const dnnl::engine& engine() {
 }
 
 Desc plain_desc(const Shape& shape) {
-  static constexpr Tag kTags[] = {Tag::a, Tag::ab, Tag::abc, Tag::abcd};
-  check(shape.rank() >= 1 && shape.rank() <= 4, "a tensor has one to four dimensions");
-  return Desc(shape.dims(), dnnl::memory::data_type::f32, kTags[shape.rank() - 1]);
+  static constexpr Tag kTags[] = {Tag::a, Tag::ab, Tag::abc, Tag::abcd, Tag::abcde, Tag::abcdef};
+  if (shape.rank() == 0) return Desc({1}, dnnl::memory::data_type::f32, Tag::a);
+  if (shape.rank() <= std::size(kTags))
+    return Desc(shape.dims(), dnnl::memory::data_type::f32, kTags[shape.rank() - 1]);
+  return Desc({shape.elements()}, dnnl::memory::data_type::f32, Tag::a);
+}
+
+LayoutPtr plain_layout(const Shape& shape, DType type) {
+  if (type == DType::f32) return layout_of(plain_desc(shape));
+  return std::make_shared<const RawLayout>(static_cast<std::size_t>(shape.elements()) *
+                                           tensor::size_of(type));
+}
+
+bool is_plain(const Operand& operand) {
+  return operand.layout->same(*plain_layout(operand.shape, operand.type));
 }
 
 Desc any_desc(const Shape& shape) { return Desc(shape.dims(), dnnl::memory::data_type::f32, Tag::any); }

@@ -27,12 +27,19 @@ struct BlockedLayout final : Layout {
   Desc source;  // of a pool's workspace: how the pool's input lies
 };
 
+/// Row-major bytes that oneDNN does not arrange: whole numbers, labels, workspaces.
 struct RawLayout final : Layout {
   explicit RawLayout(std::size_t size) { bytes = size; }
-  bool same(const Layout&) const override { return false; }
+  bool same(const Layout& other) const override {
+    return dynamic_cast<const RawLayout*>(&other) != nullptr && other.bytes == bytes;
+  }
 };
 
+/// Row major; a scalar is a vector of one.
 Desc plain_desc(const Shape& shape);
+LayoutPtr plain_layout(const Shape& shape, DType type);
+/// Does the operand lie row major?
+bool is_plain(const Operand& operand);
 Desc any_desc(const Shape& shape);
 /// The descriptor of an operand that this backend arranges.
 const Desc& desc_of(const Operand& operand);
@@ -105,13 +112,17 @@ std::unique_ptr<Kernel> dense(const Operation&);
 std::unique_ptr<Kernel> dense_grad_data(const Operation&);
 std::unique_ptr<Kernel> dense_grad_weights(const Operation&);
 std::unique_ptr<Kernel> batch_norm(const Operation&);
-std::unique_ptr<Kernel> batch_norm_inference(const Operation&);
+std::unique_ptr<Kernel> batch_norm_training(const Operation&);
 std::unique_ptr<Kernel> batch_norm_grad(const Operation&);
 std::unique_ptr<Kernel> relu(const Operation&);
 std::unique_ptr<Kernel> relu_grad(const Operation&);
 std::unique_ptr<Kernel> pool(const Operation&);
 std::unique_ptr<Kernel> pool_grad(const Operation&);
-std::unique_ptr<Kernel> flatten(const Operation&);  // and its gradient
+/// Row-major values in another shape; a view when they lie so already.
+std::unique_ptr<Kernel> reshape(const Operation&);
+/// The reference loops over row-major operands: for what has no kernel of its own. nullptr when there are
+/// none.
+std::unique_ptr<Kernel> fallback(const Operation&);
 std::unique_ptr<Kernel> dropout(const Operation&);  // and its gradient
 std::unique_ptr<Kernel> softmax(const Operation&);
 std::unique_ptr<Kernel> softmax_cross_entropy(const Operation&);

@@ -15,6 +15,7 @@ class Relu final : public ArrangedKernel {
     floats_ = static_cast<std::int64_t>(desc.get_size() / sizeof(float));
     input(kX, 0, desc);
     output(kY, 0, desc);
+    in_place_ = 0;
   }
 
  private:
@@ -30,12 +31,13 @@ class Relu final : public ArrangedKernel {
 class ReluGrad final : public ArrangedKernel {
  public:
   explicit ReluGrad(const Operation& op) {
-    const Desc& desc = desc_of(op.inputs[0]);
+    const Desc& desc = desc_of(op.inputs[1]);
     outputs_ = {layout_of(desc)};
     floats_ = static_cast<std::int64_t>(desc.get_size() / sizeof(float));
-    input(kY, 0, desc);
-    input(kDy, 1, desc_of(op.inputs[1]), desc);
+    input(kY, 1, desc);
+    input(kDy, 2, desc_of(op.inputs[2]), desc);
     output(kDx, 0, desc);
+    if (desc_of(op.inputs[2]) == desc) in_place_ = 2;
   }
 
  private:

@@ -46,7 +46,7 @@ class CrossEntropy final : public Kernel {
   explicit CrossEntropy(const Operation& op) : shape_(rows(op.inputs[0].shape)) {
     const Desc plain = plain_desc(op.inputs[0].shape);
     bytes_ = plain.get_size();
-    arrange_ = flatten({Kind::flatten, {}, {op.inputs[0]}, {op.inputs[0].shape}});
+    arrange_ = reshape({Kind::reshape, {}, {op.inputs[0]}, {op.inputs[0].shape}});
     outputs_ = {layout_of(plain), std::make_shared<RawLayout>(sizeof(Outcome))};
     scratch_bytes_ = arrange_->scratch_bytes() + bytes_;
   }
@@ -61,6 +61,7 @@ class CrossEntropy final : public Kernel {
       const auto label = labels[n];
       check(label >= 0 && label < shape_[1], "a label is below the number of classes");
       outcome.loss_sum += softmax_row(x, dx, shape_[1]) - x[label];
+      outcome.weight_sum += 1;
       outcome.correct += std::max_element(x, x + shape_[1]) - x == label ? 1 : 0;
       dx[label] -= 1.0f;
     }
@@ -75,8 +76,16 @@ class CrossEntropy final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> softmax(const Operation& op) { return std::make_unique<Softmax>(op); }
+std::unique_ptr<Kernel> softmax(const Operation& op) {
+  const Shape& x = op.inputs[0].shape;
+  if (x.rank() != 2 || op.attributes.axis != 1) return fallback(op);
+  return std::make_unique<Softmax>(op);
+}
 std::unique_ptr<Kernel> softmax_cross_entropy(const Operation& op) {
+  const Attributes& a = op.attributes;
+  const bool plain =
+      op.inputs.size() == 2 && a.smoothing == 0 && a.ignore == INT64_MIN && op.inputs[0].shape.rank() == 2;
+  if (!plain) return fallback(op);
   return std::make_unique<CrossEntropy>(op);
 }
 

@@ -1,10 +1,11 @@
 #include "common/ops/backend.hpp"
-
+#include "common/base/text.hpp"
 #include "common/ops/reference/reference.hpp"
 
 namespace trainyard::ops {
 namespace {
 
+/// nullptr: no loops for this kind.
 template <typename Real>
 std::unique_ptr<Kernel> build(const Operation& op) {
   switch (op.kind) {
@@ -22,14 +23,10 @@ std::unique_ptr<Kernel> build(const Operation& op) {
       return reference::dense_grad_weights<Real>(op);
     case Kind::batch_norm:
       return reference::batch_norm<Real>(op);
-    case Kind::batch_norm_inference:
-      return reference::batch_norm_inference<Real>(op);
+    case Kind::batch_norm_training:
+      return reference::batch_norm_training<Real>(op);
     case Kind::batch_norm_grad:
       return reference::batch_norm_grad<Real>(op);
-    case Kind::relu:
-      return reference::relu<Real>(op);
-    case Kind::relu_grad:
-      return reference::relu_grad<Real>(op);
     case Kind::max_pool:
       return reference::max_pool<Real>(op);
     case Kind::max_pool_grad:
@@ -38,9 +35,12 @@ std::unique_ptr<Kernel> build(const Operation& op) {
       return reference::avg_pool<Real>(op);
     case Kind::avg_pool_grad:
       return reference::avg_pool_grad<Real>(op);
-    case Kind::flatten:
-    case Kind::flatten_grad:
-      return reference::flatten<Real>(op);
+    case Kind::unary:
+      return reference::unary<Real>(op);
+    case Kind::unary_grad:
+      return reference::unary_grad<Real>(op);
+    case Kind::reshape:
+      return reference::reshape<Real>(op);
     case Kind::dropout:
     case Kind::dropout_grad:
       return reference::dropout<Real>(op);
@@ -48,17 +48,22 @@ std::unique_ptr<Kernel> build(const Operation& op) {
       return reference::softmax<Real>(op);
     case Kind::softmax_cross_entropy:
       return reference::softmax_cross_entropy<Real>(op);
+    default:
+      return nullptr;
   }
-  return nullptr;
 }
 
 template <typename Real>
 class ReferenceBackend final : public Backend {
  public:
-  LayoutPtr plain(const Shape& shape) const override { return reference::plain_layout<Real>(shape); }
+  LayoutPtr plain(const Shape& shape, DType type) const override {
+    return reference::plain_layout<Real>(shape, type);
+  }
   LayoutPtr raw(std::size_t bytes) const override { return reference::bytes_layout(bytes); }
   Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const override {
-    return build<Real>(operation);
+    auto kernel = build<Real>(operation);
+    if (!kernel) return Error{Errc::refused, format("there is no kernel for {}", name_of(operation.kind))};
+    return kernel;
   }
 };
 

@@ -28,23 +28,23 @@ Statistics statistics(const Image& shape, std::int64_t c, const Real* x) {
 
 /// Source of the two numbers: torch.nn.BatchNorm2d, whose running variance is the unbiased one.
 template <typename Real>
-void bring_forward(const Image& shape, std::int64_t c, const Statistics& of, const Operands& at,
-                   std::size_t next) {
+void bring_forward(const Image& shape, double momentum, std::int64_t c, const Statistics& of,
+                   const Operands& at, std::size_t next) {
   const double count = static_cast<double>(shape.n * shape.pixels());
   const double unbiased = count > 1 ? of.variance * count / (count - 1) : of.variance;
-  const double keep = 1 - kBatchNormMomentum, batch = static_cast<double>(shape.n);
-  at.out<Real>(next)[c] =
-      static_cast<Real>(batch * (keep * at.in<Real>(3)[c] + kBatchNormMomentum * of.mean));
-  at.out<Real>(next + 1)[c] =
-      static_cast<Real>(batch * (keep * at.in<Real>(4)[c] + kBatchNormMomentum * unbiased));
+  const double keep = 1 - momentum, batch = static_cast<double>(shape.n);
+  at.out<Real>(next)[c] = static_cast<Real>(batch * (keep * at.in<Real>(3)[c] + momentum * of.mean));
+  at.out<Real>(next + 1)[c] = static_cast<Real>(batch * (keep * at.in<Real>(4)[c] + momentum * unbiased));
 }
 
 }  // namespace
 
 template <typename Real>
-std::unique_ptr<Kernel> batch_norm(const Operation& op) {
+std::unique_ptr<Kernel> batch_norm_training(const Operation& op) {
   const Image shape(op.inputs[0].shape);
   const bool relu = op.attributes.relu;
+  const double epsilon = op.attributes.epsilon;
+  const double momentum = op.attributes.momentum;
   const LayoutPtr y = plain_layout<Real>(op.inputs[0].shape), per_channel = plain_layout<Real>({shape.c});
   std::vector<LayoutPtr> outputs{y, per_channel, per_channel};
   if (relu) outputs.push_back(bytes_layout(static_cast<std::size_t>(op.inputs[0].shape.elements())));
@@ -56,8 +56,8 @@ std::unique_ptr<Kernel> batch_norm(const Operation& op) {
       const Statistics of = statistics(shape, c, x);
       at.out<Real>(1)[c] = static_cast<Real>(of.mean);
       at.out<Real>(2)[c] = static_cast<Real>(of.variance);
-      bring_forward<Real>(shape, c, of, at, next);
-      const double scale = at.in<Real>(1)[c] / std::sqrt(of.variance + kBatchNormEpsilon);
+      bring_forward<Real>(shape, momentum, c, of, at, next);
+      const double scale = at.in<Real>(1)[c] / std::sqrt(of.variance + epsilon);
       each_of_channel(shape, c, [&](auto i) {
         const double y = (x[i] - of.mean) * scale + at.in<Real>(2)[c];
         if (relu) at.out<std::uint8_t>(3)[i] = y > 0;
@@ -68,12 +68,13 @@ std::unique_ptr<Kernel> batch_norm(const Operation& op) {
 }
 
 template <typename Real>
-std::unique_ptr<Kernel> batch_norm_inference(const Operation& op) {
+std::unique_ptr<Kernel> batch_norm(const Operation& op) {
   const Image shape(op.inputs[0].shape);
   const bool relu = op.attributes.relu;
+  const double epsilon = op.attributes.epsilon;
   return loops<Real>(op, [=](const Operands& at) {
     for (std::int64_t c = 0; c < shape.c; ++c) {
-      const double scale = at.in<Real>(1)[c] / std::sqrt(at.in<Real>(4)[c] + kBatchNormEpsilon);
+      const double scale = at.in<Real>(1)[c] / std::sqrt(at.in<Real>(4)[c] + epsilon);
       each_of_channel(shape, c, [&](auto i) {
         const double y = (at.in<Real>(0)[i] - at.in<Real>(3)[c]) * scale + at.in<Real>(2)[c];
         at.out<Real>(0)[i] = static_cast<Real>(relu && y < 0 ? 0 : y);
@@ -86,11 +87,12 @@ template <typename Real>
 std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
   const Image shape(op.inputs[0].shape);
   const bool relu = op.attributes.relu;
+  const double epsilon = op.attributes.epsilon;
   const double count = static_cast<double>(shape.n * shape.pixels());
   return loops<Real>(op, [=](const Operands& at) {
     for (std::int64_t c = 0; c < shape.c; ++c) {
       const double mean = at.in<Real>(2)[c];
-      const double scale = 1 / std::sqrt(at.in<Real>(3)[c] + kBatchNormEpsilon);
+      const double scale = 1 / std::sqrt(at.in<Real>(3)[c] + epsilon);
       const auto normal = [&](auto i) { return (at.in<Real>(0)[i] - mean) * scale; };
       const auto dy = [&](auto i) -> double {
         return relu && at.in<std::uint8_t>(5)[i] == 0 ? Real{0} : at.in<Real>(1)[i];
@@ -110,10 +112,10 @@ std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
   });
 }
 
+template std::unique_ptr<Kernel> batch_norm_training<float>(const Operation&);
+template std::unique_ptr<Kernel> batch_norm_training<double>(const Operation&);
 template std::unique_ptr<Kernel> batch_norm<float>(const Operation&);
 template std::unique_ptr<Kernel> batch_norm<double>(const Operation&);
-template std::unique_ptr<Kernel> batch_norm_inference<float>(const Operation&);
-template std::unique_ptr<Kernel> batch_norm_inference<double>(const Operation&);
 template std::unique_ptr<Kernel> batch_norm_grad<float>(const Operation&);
 template std::unique_ptr<Kernel> batch_norm_grad<double>(const Operation&);
 

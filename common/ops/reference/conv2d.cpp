@@ -1,7 +1,8 @@
 #include "common/ops/reference/reference.hpp"
 
-// y[n,o,p,q] = b[o] + sum over i,r,s of x[n, i, p*stride + r - top, q*stride + s - left] * w[o,i,r,s], where
-// x is zero outside; the gradients are the same sum read from the side of each operand.
+// y[n,o,p,q] = b[o] + sum over i,r,s of x[n, i of o's group, p*stride + r*dilation - top, q*stride +
+// s*dilation - left] * w[o,i,r,s], where x is zero outside; the gradients are the same sum read from the side
+// of each operand.
 namespace trainyard::ops::reference {
 namespace {
 
@@ -22,11 +23,13 @@ class Products {
  private:
   template <typename Visit>
   void window(std::int64_t n, std::int64_t o, std::int64_t p, std::int64_t q, const Visit& visit) const {
+    const std::int64_t first = o / (w_.n / a_.groups) * w_.c;  // channel of x that the group begins with
     for (std::int64_t i = 0; i < w_.c; ++i)
       for (std::int64_t r = 0; r < w_.h; ++r)
         for (std::int64_t s = 0; s < w_.w; ++s) {
-          const std::int64_t h = p * a_.stride + r - a_.pad_top, w = q * a_.stride + s - a_.pad_left;
-          if (x_.inside(h, w)) visit(x_.at(n, i, h, w), w_.at(o, i, r, s), y_.at(n, o, p, q));
+          const std::int64_t h = p * a_.stride_height + r * a_.dilation_height - a_.pad_top;
+          const std::int64_t w = q * a_.stride_width + s * a_.dilation_width - a_.pad_left;
+          if (x_.inside(h, w)) visit(x_.at(n, first + i, h, w), w_.at(o, i, r, s), y_.at(n, o, p, q));
         }
   }
 
@@ -47,7 +50,7 @@ std::vector<double> zeros(const Shape& shape) {
 
 template <typename Real>
 std::unique_ptr<Kernel> conv2d(const Operation& op) {
-  const Shape y = op.outputs[0];
+  const Shape y = op.outputs[0].shape;
   const Products products(op.attributes, op.inputs[0].shape, op.inputs[1].shape, y);
   const bool bias = op.inputs.size() > 2;
   return loops<Real>(op, [=](const Operands& at) {
@@ -63,7 +66,7 @@ std::unique_ptr<Kernel> conv2d(const Operation& op) {
 
 template <typename Real>
 std::unique_ptr<Kernel> conv2d_grad_data(const Operation& op) {
-  const Shape x = op.outputs[0];
+  const Shape x = op.outputs[0].shape;
   const Products products(op.attributes, x, op.inputs[1].shape, op.inputs[0].shape);
   return loops<Real>(op, [=](const Operands& at) {
     const Real *dy = at.in<Real>(0), *w = at.in<Real>(1);
@@ -75,7 +78,7 @@ std::unique_ptr<Kernel> conv2d_grad_data(const Operation& op) {
 
 template <typename Real>
 std::unique_ptr<Kernel> conv2d_grad_weights(const Operation& op) {
-  const Shape w = op.outputs[0], y = op.inputs[1].shape;
+  const Shape w = op.outputs[0].shape, y = op.inputs[1].shape;
   const Products products(op.attributes, op.inputs[0].shape, w, y);
   const bool bias = op.outputs.size() > 1;
   return loops<Real>(op, [=](const Operands& at) {

@@ -1,11 +1,11 @@
 #include "common/ops/reference/reference.hpp"
 
-// y[n,o] = b[o] + sum over f of x[n,f] * w[o,f].
+// y[n,o] = b[o] + sum over f of x[n,f] * w[o,f]; n counts all rows, also those of a sequence.
 namespace trainyard::ops::reference {
 namespace {
 
 struct Sizes {
-  Sizes(const Shape& x, const Shape& y) : batch(y[0]), units(y[1]), features(x.elements() / x[0]) {}
+  Sizes(const Shape& y, const Shape& w) : batch(y.elements() / w[0]), units(w[0]), features(w[1]) {}
   std::int64_t batch, units, features;
 };
 
@@ -13,7 +13,7 @@ struct Sizes {
 
 template <typename Real>
 std::unique_ptr<Kernel> dense(const Operation& op) {
-  const Sizes s(op.inputs[0].shape, op.outputs[0]);
+  const Sizes s(op.outputs[0].shape, op.inputs[1].shape);
   const bool bias = op.inputs.size() > 2;
   return loops<Real>(op, [=](const Operands& at) {
     const Real *x = at.in<Real>(0), *w = at.in<Real>(1);
@@ -29,7 +29,7 @@ std::unique_ptr<Kernel> dense(const Operation& op) {
 
 template <typename Real>
 std::unique_ptr<Kernel> dense_grad_data(const Operation& op) {
-  const Sizes s(op.outputs[0], op.inputs[0].shape);
+  const Sizes s(op.inputs[0].shape, op.inputs[1].shape);
   return loops<Real>(op, [=](const Operands& at) {
     const Real *dy = at.in<Real>(0), *w = at.in<Real>(1);
     for (std::int64_t n = 0; n < s.batch; ++n)
@@ -43,7 +43,7 @@ std::unique_ptr<Kernel> dense_grad_data(const Operation& op) {
 
 template <typename Real>
 std::unique_ptr<Kernel> dense_grad_weights(const Operation& op) {
-  const Sizes s(op.inputs[0].shape, op.inputs[1].shape);
+  const Sizes s(op.inputs[1].shape, op.outputs[0].shape);
   const bool bias = op.outputs.size() > 1;
   return loops<Real>(op, [=](const Operands& at) {
     const Real *x = at.in<Real>(0), *dy = at.in<Real>(1);

@@ -18,9 +18,11 @@ struct PlainLayout final : Layout {
 
 inline LayoutPtr bytes_layout(std::size_t bytes) { return std::make_shared<const PlainLayout>(bytes); }
 
+/// f32 stands for Real.
 template <typename Real>
-LayoutPtr plain_layout(const Shape& shape) {
-  return bytes_layout(static_cast<std::size_t>(shape.elements()) * sizeof(Real));
+LayoutPtr plain_layout(const Shape& shape, DType type = DType::f32) {
+  const std::size_t size = type == DType::f32 ? sizeof(Real) : tensor::size_of(type);
+  return bytes_layout(static_cast<std::size_t>(shape.elements()) * size);
 }
 
 class Operands {
@@ -54,11 +56,12 @@ class LoopKernel final : public Kernel {
   Body body_;
 };
 
-/// A kernel whose outputs are all real numbers in the shapes that the operation names.
+/// A kernel whose outputs are row major in the shapes and types that the operation names.
 template <typename Real>
 std::unique_ptr<Kernel> loops(const Operation& op, LoopKernel::Body body) {
   std::vector<LayoutPtr> outputs;
-  for (const Shape& shape : op.outputs) outputs.push_back(plain_layout<Real>(shape));
+  for (const Signature& signature : op.outputs)
+    outputs.push_back(plain_layout<Real>(signature.shape, signature.type));
   return std::make_unique<LoopKernel>(std::move(outputs), std::move(body));
 }
 
@@ -74,43 +77,29 @@ struct Image {
   std::int64_t n, c, h, w;
 };
 
-template <typename Real>
-std::unique_ptr<Kernel> conv2d(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> conv2d_grad_data(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> conv2d_grad_weights(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> dense(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> dense_grad_data(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> dense_grad_weights(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> batch_norm(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> batch_norm_inference(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> batch_norm_grad(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> relu(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> relu_grad(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> max_pool(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> max_pool_grad(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> avg_pool(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> avg_pool_grad(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> flatten(const Operation&);  // and its gradient
-template <typename Real>
-std::unique_ptr<Kernel> dropout(const Operation&);  // and its gradient
-template <typename Real>
-std::unique_ptr<Kernel> softmax(const Operation&);
-template <typename Real>
-std::unique_ptr<Kernel> softmax_cross_entropy(const Operation&);
+// One kernel a kind; families are in files of their names.
+#define TRAINYARD_REFERENCE(name) \
+  template <typename Real>        \
+  std::unique_ptr<Kernel> name(const Operation&);
+TRAINYARD_REFERENCE(conv2d)
+TRAINYARD_REFERENCE(conv2d_grad_data)
+TRAINYARD_REFERENCE(conv2d_grad_weights)
+TRAINYARD_REFERENCE(dense)
+TRAINYARD_REFERENCE(dense_grad_data)
+TRAINYARD_REFERENCE(dense_grad_weights)
+TRAINYARD_REFERENCE(batch_norm)
+TRAINYARD_REFERENCE(batch_norm_training)
+TRAINYARD_REFERENCE(batch_norm_grad)
+TRAINYARD_REFERENCE(max_pool)
+TRAINYARD_REFERENCE(max_pool_grad)
+TRAINYARD_REFERENCE(avg_pool)
+TRAINYARD_REFERENCE(avg_pool_grad)
+TRAINYARD_REFERENCE(unary)
+TRAINYARD_REFERENCE(unary_grad)
+TRAINYARD_REFERENCE(reshape)
+TRAINYARD_REFERENCE(dropout)
+TRAINYARD_REFERENCE(softmax)
+TRAINYARD_REFERENCE(softmax_cross_entropy)
+#undef TRAINYARD_REFERENCE
 
 }  // namespace trainyard::ops::reference

@@ -43,6 +43,7 @@ std::unique_ptr<Kernel> softmax_cross_entropy(const Operation& op) {
       const std::int32_t label = at.in<std::int32_t>(1)[n];
       check(label >= 0 && label < classes, "a label is below the number of classes");
       outcome.loss_sum += softmax_row(x, classes, p) - x[label];
+      outcome.weight_sum += 1;
       if (std::max_element(x, x + classes) == x + label) ++outcome.correct;
       for (std::int64_t k = 0; k < classes; ++k)
         at.out<Real>(0)[n * classes + k] = static_cast<Real>(p[k] - (k == label ? 1 : 0));

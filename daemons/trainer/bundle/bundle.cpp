@@ -108,7 +108,7 @@ Status write_bundle(const std::string& directory, const BundleContents& contents
   if (const Status made = store::make_directories(directory); !made) return made;
   std::error_code ignored;
   std::filesystem::remove(directory + "/bundle.yaml", ignored);  // an older bundle ends here
-  const auto onnx = graph::to_onnx(contents.network, contents.job.model);
+  const auto onnx = graph::to_onnx(contents.network);
   if (!onnx) return onnx.error();
   std::string labels;
   for (const std::string& label : contents.dataset.classes()) labels += label + "\n";

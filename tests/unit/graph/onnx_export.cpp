@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
     const test::Batch batch = test::batch_of(count, shape, 8);
     std::vector<float> out(count * 3);
     (*network)->predict(batch.images, count, out);
-    const auto onnx = to_onnx(**network, model);
+    const auto onnx = to_onnx(**network);
     if (!onnx) return std::fprintf(stderr, "%s\n", onnx.error().message.c_str()), 1;
     const std::string base = std::string(argv[1]) + "/" + name;
     std::ofstream(base + ".onnx", std::ios::binary) << *onnx;

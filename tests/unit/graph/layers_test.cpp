@@ -1,4 +1,4 @@
-#include "common/graph/shapes.hpp"
+#include "common/graph/layers.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -15,26 +15,29 @@ std::string problem(config::ModelSection model, InputShape input = {3, 32, 32}, 
     layer.line = line++;
     layer.column = 5;
   }
-  const auto shapes = infer_shapes(model, input, classes, batch);
-  return shapes ? "" : shapes.error().message;
+  const auto built = model_of(model, input, classes, batch);
+  return built ? "" : built.error().message;
 }
 
 }  // namespace
 
 TEST_CASE("shapes follow the layers, and tensors lie without gaps", "[graph]") {
-  const auto shapes = infer_shapes(photo_net(), {3, 33, 32}, 3, 8);
-  REQUIRE(shapes.has_value());
-  CHECK(shapes->layers[0].output.text() == "[N, 8, 17, 16]");
-  CHECK(shapes->layers[3].output.text() == "[N, 8, 8, 8]");
-  CHECK(shapes->layers.back().output.text() == "[N, 3]");
+  const auto model = model_of(photo_net(), {3, 33, 32}, 3, 8);
+  REQUIRE(model.has_value());
+  const auto output = [&](std::size_t node) {
+    return model->graph.shape(model->graph.nodes[node].outputs[0]).text();
+  };
+  CHECK(output(0) == "[N, 8, 17, 16]");
+  CHECK(output(3) == "[N, 8, 8, 8]");
+  CHECK(model->graph.shape(model->graph.results[0]).text() == "[N, 3]");
   std::uint64_t at = 0;
-  for (const TensorInfo& tensor : shapes->tensors) {
+  for (const TensorInfo& tensor : model->tensors) {
     CHECK(tensor.offset == at);
     at += tensor.length;
   }
-  CHECK(at == shapes->length);
-  CHECK(shapes->tensors.front().name == "conv1.weight");
-  CHECK(shapes->tensors.back().name == "dense1.bias");
+  CHECK(at == model->length);
+  CHECK(model->tensors.front().name == "conv1.weight");
+  CHECK(model->tensors.back().name == "dense1.bias");
 }
 
 TEST_CASE("impossible models are refused with the layer and its place", "[graph]") {

@@ -1,0 +1,52 @@
+// One element of the result from one element of each operand.
+#include "common/ops/infer/infer.hpp"
+
+namespace trainyard::ops {
+namespace {
+
+bool gives_bytes(Function function) {
+  return function == Function::logical_not || function == Function::is_nan || function == Function::is_inf;
+}
+
+Inferred binary(const Attributes& a, std::span<const Signature> in) {
+  if (in.size() != 2) return shape_error("takes two operands");
+  if (in[0].type != in[1].type)
+    return shape_error("of {} and {}; cast one of them", name_of(in[0].type), name_of(in[1].type));
+  Shape shape;
+  if (!tensor::broadcast(in[0].shape, in[1].shape, shape))
+    return shape_error("{} and {} do not broadcast", in[0].shape.text(), in[1].shape.text());
+  return Signatures{{shape, is_comparison(a.arithmetic) ? DType::u8 : in[0].type}};
+}
+
+Inferred where(std::span<const Signature> in) {
+  if (in.size() != 3) return shape_error("takes a condition and two operands");
+  if (in[0].type != DType::u8)
+    return shape_error("needs a condition of uint8, and gets {}", name_of(in[0].type));
+  if (in[1].type != in[2].type) return shape_error("of {} and {}", name_of(in[1].type), name_of(in[2].type));
+  Shape values, all;
+  if (!tensor::broadcast(in[1].shape, in[2].shape, values) || !tensor::broadcast(in[0].shape, values, all))
+    return shape_error("{}, {} and {} do not broadcast", in[0].shape.text(), in[1].shape.text(),
+                       in[2].shape.text());
+  return Signatures{{all, in[1].type}};
+}
+
+}  // namespace
+
+Inferred infer_elementwise(Kind kind, Attributes& attributes, std::span<const Signature> inputs) {
+  switch (kind) {
+    case Kind::binary:
+      return binary(attributes, inputs);
+    case Kind::where:
+      return where(inputs);
+    case Kind::cast:
+      return Signatures{{inputs[0].shape, attributes.type}};
+    case Kind::dropout:
+      if (!(attributes.rate >= 0 && attributes.rate < 1))
+        return shape_error("of rate {}; it has to be in [0, 1)", attributes.rate);
+      return Signatures{inputs[0]};
+    default:
+      return Signatures{{inputs[0].shape, gives_bytes(attributes.function) ? DType::u8 : inputs[0].type}};
+  }
+}
+
+}  // namespace trainyard::ops
