@@ -78,7 +78,9 @@ class Binder {
   ops::Operand operand(ValueId id) const {
     if (id == kAbsent) return {};
     check(values_[id].layout != nullptr, "a value is made before it is used");
-    return {values_[id].of.shape, values_[id].layout, values_[id].of.type};
+    const bool constant = values_[id].place == Place::constant;
+    return {values_[id].of.shape, values_[id].layout, values_[id].of.type,
+            constant ? program_->constants_[values_[id].offset].data() : nullptr};
   }
 
   Result<std::unique_ptr<ops::Kernel>> prepare(const Node& node) const {

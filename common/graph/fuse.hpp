@@ -6,7 +6,9 @@
 
 namespace trainyard::graph {
 
-/// A normalization of the batch and the relu behind it become one operation that rectifies.
-void fuse(Graph& graph);
+/// A relu joins the normalization in front of it. An addition and an activation join the convolution or dense
+/// layer in front of them; of activations in a graph that trains, those whose gradient follows from the
+/// result.
+void fuse(Graph& graph, bool training);
 
 }  // namespace trainyard::graph

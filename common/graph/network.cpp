@@ -7,6 +7,7 @@
 
 #include "common/base/check.hpp"
 #include "common/base/text.hpp"
+#include "common/graph/freeze.hpp"
 #include "common/graph/fuse.hpp"
 
 namespace trainyard::graph {
@@ -61,11 +62,11 @@ class BoundNetwork final : public Network {
     Graph training;
     if (options.training) {
       training = training_graph(model, options.seed);
-      fuse(training);
+      fuse(training, true);
       if (const Status done = differentiate(training, options.loss); !done) return done.error();
     }
     Graph inference = inference_graph(model);
-    fuse(inference);
+    fuse(inference, false);
     if (const Status done = add_probabilities(inference, options.loss); !done) return done.error();
     auto network =
         std::make_unique<BoundNetwork>(std::move(model), options, std::move(training), std::move(inference));
@@ -77,8 +78,8 @@ class BoundNetwork final : public Network {
       : model_(std::move(model)),
         options_(options),
         backend_(ops::cpu_backend()),
-        training_(std::move(training), *backend_),
-        inference_(std::move(inference), *backend_),
+        training_(std::make_unique<Programs>(std::move(training), *backend_)),
+        inference_(std::make_unique<Programs>(std::move(inference), *backend_)),
         gradients_(options.training ? model_.length : 0, 0.0f) {
     draw_initial(model_, options.seed, values_);
   }
@@ -92,7 +93,7 @@ class BoundNetwork final : public Network {
           "a step has between one sample and batch_max");
     outcome_ = {};
     step_ = feed.step;
-    run(training_, feed, observer);
+    run(*training_, feed, observer);
     return {outcome_.loss_sum, static_cast<std::uint32_t>(outcome_.correct),
             std::isfinite(outcome_.loss_sum)};
   }
@@ -100,13 +101,26 @@ class BoundNetwork final : public Network {
   void predict(const Feed& feed, std::span<float> out, Observer* observer) override {
     check(feed.count > 0 && feed.count <= options_.batch_max,
           "a prediction has between one sample and batch_max");
-    const Program& program = run(inference_, feed, observer);
+    const Program& program = run(*inference_, feed, observer);
     check(out.size() == std::size_t{feed.count} * elements(), "a prediction has room for its results");
     std::memcpy(out.data(), program.result(memory_), out.size_bytes());
   }
 
+  Status freeze() override {
+    check(!options_.training, "a network that trains changes its values");
+    Graph graph = inference_graph(model_);
+    graph::freeze(graph, values_);
+    if (const Status folded = fold(graph); !folded) return folded;
+    fold_batch_norm(graph);
+    fuse(graph, false);
+    if (const Status done = add_probabilities(graph, options_.loss); !done) return done;
+    drop_unused(graph);
+    inference_ = std::make_unique<Programs>(std::move(graph), *backend_);
+    return prepare();
+  }
+
   const Program& program(bool training) override {
-    const auto program = (training ? training_ : inference_).of(options_.batch_max);
+    const auto program = (training ? training_ : inference_)->of(options_.batch_max);
     check(program.has_value(), "the full batch was prepared at the start");
     return **program;
   }
@@ -114,8 +128,8 @@ class BoundNetwork final : public Network {
  private:
   /// Prepares the full batch, so that what the backend cannot do shows now.
   Status prepare() {
-    for (Programs* programs : {&training_, &inference_}) {
-      if (programs == &training_ && !options_.training) continue;
+    for (Programs* programs : {training_.get(), inference_.get()}) {
+      if (programs == training_.get() && !options_.training) continue;
       const auto program = programs->of(options_.batch_max);
       if (!program) return program.error();
       reserve(**program);
@@ -124,7 +138,7 @@ class BoundNetwork final : public Network {
   }
 
   std::size_t elements() const {
-    const Graph& graph = inference_.graph();
+    const Graph& graph = inference_->graph();
     return static_cast<std::size_t>(-graph.shape(graph.results[0]).volume());
   }
 
@@ -160,7 +174,7 @@ class BoundNetwork final : public Network {
   const Model model_;
   const NetworkOptions options_;
   const std::unique_ptr<ops::Backend> backend_;
-  Programs training_, inference_;
+  std::unique_ptr<Programs> training_, inference_;
   std::vector<float> values_, gradients_;
   tensor::Buffer arena_;
   std::vector<void*> externals_;

@@ -67,6 +67,9 @@ class Network {
   /// Result `0` of the model: class probabilities [count, classes] when the loss is a softmax's, with running
   /// statistics and without dropout. `out` holds count times the result's elements a sample.
   virtual void predict(const Feed& feed, std::span<float> out, Observer* observer) = 0;
+  /// From now on values() stay as they are: predictions run with what follows from them computed once. A
+  /// network that trains cannot be frozen.
+  virtual Status freeze() = 0;
   /// The bound program of a full batch, for a look inside.
   virtual const Program& program(bool training) = 0;
 

@@ -31,10 +31,16 @@ struct Layout {
 using LayoutPtr = std::shared_ptr<const Layout>;
 
 struct Operand {
-  Shape shape;  // bound
-  LayoutPtr layout;
+  Shape shape;       // bound
+  LayoutPtr layout;  // none: an optional operand that is absent
   DType type = DType::f32;
+  const void* constant = nullptr;  // the bytes, when they are the same in every run
 };
+
+/// Is operand `index` there?
+inline bool present(const std::vector<Operand>& inputs, std::size_t index) {
+  return index < inputs.size() && inputs[index].layout != nullptr;
+}
 
 struct Operation {
   Kind kind = Kind::unary;

@@ -138,6 +138,25 @@ const char* name_of(Kind kind) {
   return "operation";
 }
 
+bool follows_linear(Function function) {
+  switch (function) {
+    case Function::relu:
+    case Function::relu6:
+    case Function::leaky_relu:
+    case Function::elu:
+    case Function::gelu:
+    case Function::gelu_tanh:
+    case Function::silu:
+    case Function::hard_swish:
+    case Function::sigmoid:
+    case Function::tanh:
+    case Function::clip:
+      return true;
+    default:
+      return false;
+  }
+}
+
 GradNeeds grad_needs(Function function) {
   switch (function) {
     case Function::identity:

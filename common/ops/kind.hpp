@@ -12,13 +12,15 @@ namespace trainyard::ops {
 
 enum class Kind : std::uint8_t {
   // Linear maps.
-  conv2d,               // (x, w [O, I/groups, kh, kw], b?) -> y; cross-correlation, zero padding, dilation
+  conv2d,               // (x, w [O, I/groups, kh, kw], b?, addend?) -> y = activation(x * w + b + addend);
+                        // cross-correlation, zero padding, dilation
   conv2d_grad_data,     // (dy, w) -> dx; also the forward pass of a transposed convolution
   conv2d_grad_weights,  // (x, dy) -> dw, db?; sums over the batch
-  dense,                // (x, w [O, F], b?) -> y; axis 1: all axes behind the batch are F, y is [N, O];
-                        // axis -1: over the last axis of x, y is [..., O]
-  dense_grad_data,      // (dy, w) -> dx, in the shape of the forward's x
-  dense_grad_weights,   // (x, dy) -> dw, db?
+  dense,  // (x, w [O, F], b?, addend?) -> y = activation(w x + b + addend); axis 1: all axes behind the batch
+          // are F, y is [N, O];
+          // axis -1: over the last axis of x, y is [..., O]
+  dense_grad_data,     // (dy, w) -> dx, in the shape of the forward's x
+  dense_grad_weights,  // (x, dy) -> dw, db?
   matmul,  // (a [..., M, K], b [..., K, P]) -> y [..., M, P]; leading axes broadcast; transpose_a,
            // transpose_b
            // swap the last two axes of an operand
@@ -168,6 +170,9 @@ enum class Function : std::uint8_t {
   shrink,            // x - beta above alpha, x + beta below -alpha, else 0
   celu,              // max(0, x) + min(0, alpha (exp(x / alpha) - 1))
 };
+
+/// Can a convolution or a dense layer apply it in the same pass?
+bool follows_linear(Function function);
 
 /// Which values the gradient of a function wants.
 struct GradNeeds {

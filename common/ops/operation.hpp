@@ -39,6 +39,7 @@ struct Attributes {
   std::vector<std::int64_t> dims;  // reshape and expand: the target, k times the batch as -k
   // Choices.
   Function function = Function::identity;
+  Function activation = Function::identity;  // conv2d, dense: of the sum, with alpha and beta
   Arithmetic arithmetic = Arithmetic::add;
   Reduction reduction = Reduction::sum;
   PadMode pad_mode = PadMode::constant;

@@ -70,6 +70,90 @@ TEST_CASE("convolutions and their gradients agree with plain loops", "[conv2d]")
   }
 }
 
+constexpr Function kFollowers[] = {Function::relu, Function::relu6,      Function::leaky_relu,
+                                   Function::elu,  Function::gelu,       Function::gelu_tanh,
+                                   Function::silu, Function::hard_swish, Function::sigmoid,
+                                   Function::tanh, Function::clip,       Function::identity};
+
+TEST_CASE("what follows a linear map in the same pass agrees with plain loops", "[conv2d][dense]") {
+  Random random(11);
+  const Tensor x = random_tensor(random, {2, 17, 6, 5}), w = random_tensor(random, {9, 17, 3, 3});
+  const Tensor rows = random_tensor(random, {7, 13}), v = random_tensor(random, {9, 13}),
+               b = random_tensor(random, {9});
+  const Tensor add_image = random_tensor(random, {2, 9, 6, 5}), add_row = random_tensor(random, {7, 9});
+  for (const Function function : kFollowers)
+    for (const int kind : {0, 1, 2, 3}) {
+      const bool bias = (kind & 1) != 0, addend = (kind & 2) != 0;
+      INFO("function " << static_cast<int>(function) << " bias " << bias << " addend " << addend);
+      Attributes a{.pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1, .alpha = 0.3, .beta = 2};
+      a.activation = function;
+      const auto operands = [&](Lab& lab, const Held& of, const Tensor& weight, const Tensor& sum) {
+        std::vector<Held> inputs{of, lab.plain(weight), bias ? lab.plain(b) : Held{}};
+        if (addend) inputs.push_back(lab.activation(sum));
+        return inputs;
+      };
+      agree([&](Lab& lab) {
+        const auto inputs = operands(lab, lab.activation(x), w, add_image);
+        return std::vector{lab.take(lab.run(Kind::conv2d, a, inputs, {add_image.shape})[0])};
+      });
+      Attributes dense = a;
+      dense.axis = 1;
+      agree([&](Lab& lab) {
+        const auto inputs = operands(lab, lab.activation(rows), v, add_row);
+        return std::vector{lab.take(lab.run(Kind::dense, dense, inputs, {add_row.shape})[0])};
+      });
+    }
+}
+
+TEST_CASE("grouped, depthwise and dilated convolutions agree with plain loops", "[conv2d]") {
+  struct Case {
+    Shape x, w;
+    std::int64_t groups = 1, stride = 1, dilation = 1, pad = 1;
+  };
+  Random random(12);
+  for (const Case& at :
+       {Case{{2, 8, 7, 6}, {12, 2, 3, 3}, 4}, Case{{2, 32, 9, 9}, {32, 1, 3, 3}, 32, 2},
+        Case{{1, 5, 11, 9}, {7, 5, 3, 3}, 1, 1, 2, 2}, Case{{3, 16, 8, 8}, {16, 1, 3, 3}, 16},
+        Case{{2, 6, 10, 12}, {4, 3, 3, 2}, 2, 3, 1, 0}}) {
+    Attributes a{.stride_height = at.stride,
+                 .stride_width = at.stride,
+                 .dilation_height = at.dilation,
+                 .dilation_width = at.dilation,
+                 .pad_top = at.pad,
+                 .pad_bottom = at.pad,
+                 .pad_left = at.pad,
+                 .pad_right = at.pad};
+    a.groups = at.groups;
+    const Signature signatures[] = {at.x, at.w};
+    const auto y = infer(Kind::conv2d, a, signatures);
+    REQUIRE(y.has_value());
+    const Shape out = (*y)[0].shape;
+    const Tensor x = random_tensor(random, at.x), w = random_tensor(random, at.w),
+                 dy = random_tensor(random, out);
+    INFO("x " << at.x.text() << " w " << at.w.text() << " groups " << at.groups);
+    agree([&](Lab& lab) {
+      const Held dx = lab.run(Kind::conv2d_grad_data, a, {lab.activation(dy), lab.plain(w)}, {at.x})[0];
+      const Held dw =
+          lab.run(Kind::conv2d_grad_weights, a, {lab.activation(x), lab.activation(dy)}, {at.w})[0];
+      return std::vector{lab.take(lab.run(Kind::conv2d, a, {lab.activation(x), lab.plain(w)}, {out})[0]),
+                         lab.take(dx), lab.take(dw)};
+    });
+  }
+}
+
+TEST_CASE("dense layers over sequences agree with plain loops", "[dense]") {
+  Random random(13);
+  const Tensor x = random_tensor(random, {3, 4, 10}), w = random_tensor(random, {6, 10}),
+               b = random_tensor(random, {6});
+  const Tensor dy = random_tensor(random, {3, 4, 6});
+  agree([&](Lab& lab) {
+    const Held y = lab.run(Kind::dense, {}, {lab.plain(x), lab.plain(w), lab.plain(b)}, {dy.shape})[0];
+    const Held dx = lab.run(Kind::dense_grad_data, {}, {lab.plain(dy), lab.plain(w)}, {x.shape})[0];
+    const auto dw = lab.run(Kind::dense_grad_weights, {}, {lab.plain(x), lab.plain(dy)}, {w.shape, b.shape});
+    return std::vector{lab.take(y), lab.take(dx), lab.take(dw[0]), lab.take(dw[1])};
+  });
+}
+
 struct DenseCase {
   Shape x;
   std::int64_t units = 1;

@@ -7,7 +7,13 @@ namespace {
 /// dw and db of an operation that is linear in its weights, then dx.
 void weighted(Reverse& reverse, const Node& node, ValueId dy, Kind weights, Kind data) {
   const auto& in = node.inputs;
-  const bool bias = in.size() > 2;
+  const bool bias = in.size() > 2 && in[2] != kAbsent;
+  if (node.attributes.activation != ops::Function::identity) {
+    Attributes activation = node.attributes;
+    activation.function = node.attributes.activation;
+    dy = reverse.add(Kind::unary_grad, activation, {kAbsent, node.outputs[0], dy}, reverse.signature(dy));
+  }
+  if (in.size() > 3) reverse.contribute(in[3], dy);
   if (reverse.wanted(in[1]) || (bias && reverse.wanted(in[2]))) {
     std::vector<Signature> outputs{reverse.signature(in[1])};
     if (bias) outputs.push_back(reverse.signature(in[2]));

@@ -31,26 +31,27 @@ Geometry geometry(const Attributes& a, Shape x, const Shape& w, Shape y, bool bi
   return g;
 }
 
-Forward::primitive_desc forward(const Geometry& g) {
+Forward::primitive_desc forward(const Geometry& g, const dnnl::primitive_attr& attr = attributes()) {
   const auto kind = dnnl::prop_kind::forward_training;
   const Forward::desc desc =
       g.bias ? Forward::desc(kind, kDirect, any_desc(g.x), any_desc(g.w), plain_desc({g.units}),
                              any_desc(g.y), g.stride, g.dilation, g.begin, g.end)
              : Forward::desc(kind, kDirect, any_desc(g.x), any_desc(g.w), any_desc(g.y), g.stride, g.dilation,
                              g.begin, g.end);
-  return {desc, attributes(), engine()};
+  return {desc, attr, engine()};
 }
 
 }  // namespace
 
 std::unique_ptr<Kernel> conv2d(const Operation& op) {
-  const bool bias = op.inputs.size() > 2;
+  const bool bias = present(op.inputs, 2);
   const auto g = geometry(op.attributes, op.inputs[0].shape, op.inputs[1].shape, op.outputs[0].shape, bias);
-  const auto pd = forward(g);
+  const auto pd = forward(g, attributes(op));
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(pd.dst_desc())});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), pd.src_desc());
-  kernel->input(DNNL_ARG_WEIGHTS, 1, plain_desc(g.w), pd.weights_desc());
+  kernel->weights(DNNL_ARG_WEIGHTS, 1, op.inputs[1], plain_desc(g.w), pd.weights_desc());
   if (bias) kernel->input(DNNL_ARG_BIAS, 2, pd.bias_desc());
+  if (present(op.inputs, 3)) kernel->accumulate(3, desc_of(op.inputs[3]), pd.dst_desc());
   kernel->output(DNNL_ARG_DST, 0, pd.dst_desc());
   return kernel;
 }

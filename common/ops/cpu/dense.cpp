@@ -14,11 +14,12 @@ Shape weight_view(const Shape& x, std::int64_t units) {
   return Shape(std::move(dims));
 }
 
-Forward::primitive_desc forward(const Shape& x, const Shape& w, const Shape& y, bool bias) {
+Forward::primitive_desc forward(const Shape& x, const Shape& w, const Shape& y, bool bias,
+                                const dnnl::primitive_attr& attr = attributes()) {
   const auto kind = dnnl::prop_kind::forward_training;
   const auto desc = bias ? Forward::desc(kind, any_desc(x), any_desc(w), plain_desc({w[0]}), any_desc(y))
                          : Forward::desc(kind, any_desc(x), any_desc(w), any_desc(y));
-  return {desc, attributes(), engine()};
+  return {desc, attr, engine()};
 }
 
 /// Runs a dense operation over the rows of a sequence, whose tensors lie row major: [..., F] is [rows, F].
@@ -26,6 +27,7 @@ class OverRows final : public Kernel {
  public:
   OverRows(const Operation& op, std::unique_ptr<Kernel> flat) : flat_(std::move(flat)) {
     scratch_bytes_ = flat_->scratch_bytes();
+    in_place_ = flat_->in_place();
     for (const Signature& signature : op.outputs)
       outputs_.push_back(plain_layout(signature.shape, signature.type));
   }
@@ -50,10 +52,10 @@ std::unique_ptr<Kernel> over_rows(const Operation& op, Make make) {
   Operation rows = op;
   rows.attributes.axis = 1;
   for (Operand& input : rows.inputs) {
-    if (input.shape.rank() <= 2) continue;
+    if (!input.layout || input.shape.rank() <= 2) continue;
     if (!is_plain(input)) return fallback(op);
     longer = true;
-    input = {flat(input.shape), plain_layout(flat(input.shape), input.type), input.type};
+    input = {flat(input.shape), plain_layout(flat(input.shape), input.type), input.type, input.constant};
   }
   for (Signature& output : rows.outputs) {
     if (output.shape.rank() <= 2) continue;
@@ -72,14 +74,15 @@ std::unique_ptr<Kernel> over_rows(const Operation& op, Make make) {
 
 std::unique_ptr<Kernel> dense(const Operation& op) {
   if (auto rows = over_rows(op, dense)) return rows;
-  const bool bias = op.inputs.size() > 2;
+  const bool bias = present(op.inputs, 2);
   const Shape& x = op.inputs[0].shape;
   const Shape w = weight_view(x, op.outputs[0].shape[1]);
-  const auto pd = forward(x, w, op.outputs[0].shape, bias);
+  const auto pd = forward(x, w, op.outputs[0].shape, bias, attributes(op));
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(pd.dst_desc())});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), pd.src_desc());
-  kernel->input(DNNL_ARG_WEIGHTS, 1, plain_desc(w), pd.weights_desc());
+  kernel->weights(DNNL_ARG_WEIGHTS, 1, op.inputs[1], plain_desc(w), pd.weights_desc());
   if (bias) kernel->input(DNNL_ARG_BIAS, 2, pd.bias_desc());
+  if (present(op.inputs, 3)) kernel->accumulate(3, desc_of(op.inputs[3]), pd.dst_desc());
   kernel->output(DNNL_ARG_DST, 0, pd.dst_desc());
   return kernel;
 }

@@ -1,5 +1,7 @@
 #include "common/ops/cpu/onednn.hpp"
 
+#include <cstring>
+
 #include "common/tensor/buffer.hpp"
 
 namespace trainyard::ops::cpu {
@@ -45,6 +47,70 @@ dnnl::primitive_attr attributes() {
   return attr;
 }
 
+namespace {
+
+/// The post-op of a function that follows_linear.
+void append(dnnl::post_ops& ops, Function function, const Attributes& a) {
+  using dnnl::algorithm;
+  const auto add = [&](algorithm which, double alpha = 0, double beta = 0) {
+    ops.append_eltwise(1.0f, which, static_cast<float>(alpha), static_cast<float>(beta));
+  };
+  switch (function) {
+    case Function::relu:
+      return add(algorithm::eltwise_relu);
+    case Function::relu6:
+      return add(algorithm::eltwise_clip, 0, 6);
+    case Function::leaky_relu:
+      return add(algorithm::eltwise_relu, a.alpha);
+    case Function::elu:
+      return add(algorithm::eltwise_elu, a.alpha);
+    case Function::gelu:
+      return add(algorithm::eltwise_gelu_erf);
+    case Function::gelu_tanh:
+      return add(algorithm::eltwise_gelu_tanh);
+    case Function::silu:
+      return add(algorithm::eltwise_swish, 1);
+    case Function::hard_swish:
+      return add(algorithm::eltwise_hardswish);
+    case Function::sigmoid:
+      return add(algorithm::eltwise_logistic);
+    case Function::tanh:
+      return add(algorithm::eltwise_tanh);
+    case Function::clip:
+      return add(algorithm::eltwise_clip, a.alpha, a.beta);
+    default:
+      check(function == Function::identity, "an activation that is fused has a post-op");
+  }
+}
+
+}  // namespace
+
+dnnl::primitive_attr attributes(const Operation& op) {
+  dnnl::primitive_attr attr = attributes();
+  dnnl::post_ops ops;
+  if (present(op.inputs, 3)) ops.append_sum();
+  append(ops, op.attributes.activation, op.attributes);
+  attr.set_post_ops(ops);
+  return attr;
+}
+
+constexpr int kAddend = 1 << 21;  // not oneDNN's number
+
+void PrimitiveKernel::accumulate(std::size_t index, const Desc& have, const Desc& want) {
+  input(kAddend, index, have, want);
+  accumulates_ = true;
+  result_bytes_ = want.get_size();
+  if (have == want) in_place_ = static_cast<int>(index);
+}
+
+void PrimitiveKernel::compute() {
+  if (accumulates_) {
+    void *const from = data<void>(kAddend), *const to = data<void>(DNNL_ARG_DST);
+    if (from != to) std::memcpy(to, from, result_bytes_);
+  }
+  primitive_.execute(stream_, arguments_);
+}
+
 ArrangedKernel::ArrangedKernel() : stream_(engine()) {}
 
 std::size_t ArrangedKernel::reserve(std::size_t bytes) {
@@ -79,6 +145,17 @@ void ArrangedKernel::input(int argument, std::size_t index, const Desc& have, co
     binding.scratch = reserve(want.get_size());
   }
   inputs_.push_back(std::move(binding));
+}
+
+void ArrangedKernel::weights(int argument, std::size_t index, const Operand& operand, const Desc& have,
+                             const Desc& want) {
+  if (operand.constant == nullptr || have == want) return input(argument, index, have, want);
+  arranged_.emplace_back(want.get_size());
+  dnnl::memory from(have, engine(), const_cast<void*>(operand.constant));
+  dnnl::memory to(want, engine(), arranged_.back().data());
+  dnnl::reorder(dnnl::reorder::primitive_desc(engine(), have, engine(), want)).execute(stream_, from, to);
+  stream_.wait();
+  arguments_.insert_or_assign(argument, to);
 }
 
 void ArrangedKernel::output(int argument, std::size_t index, const Desc& have, const Desc& want) {

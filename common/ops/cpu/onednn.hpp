@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "common/ops/backend.hpp"
+#include "common/tensor/buffer.hpp"
 
 namespace trainyard::ops::cpu {
 
@@ -60,6 +61,8 @@ class ArrangedKernel : public Kernel {
   /// Of a primitive; comes before other scratch memory.
   void scratchpad(const Desc& desc);
   void input(int argument, std::size_t index, const Desc& desc) { input(argument, index, desc, desc); }
+  /// As the first, but an operand that never changes is arranged now, once.
+  void weights(int argument, std::size_t index, const Operand& operand, const Desc& have, const Desc& want);
   /// An output that stays as it is made; the next consumer is told.
   void output(int argument, std::size_t index, const Desc& desc) { output(argument, index, desc, desc); }
   virtual void compute() = 0;
@@ -83,6 +86,7 @@ class ArrangedKernel : public Kernel {
   Binding bind(int argument, std::size_t index, const Desc& want);
   std::size_t reserve(std::size_t bytes);
   std::vector<Binding> inputs_, outputs_bound_;
+  std::vector<tensor::Buffer> arranged_;  // operands that never change
 };
 
 /// A kernel that is one oneDNN primitive.
@@ -96,14 +100,21 @@ class PrimitiveKernel final : public ArrangedKernel {
   }
   using ArrangedKernel::input;
   using ArrangedKernel::output;
+  using ArrangedKernel::weights;
+  /// The result is computed over the operand `index`, which lies as `have`, by a post-op that adds.
+  void accumulate(std::size_t index, const Desc& have, const Desc& want);
 
  private:
-  void compute() override { primitive_.execute(stream_, arguments_); }
+  void compute() override;
   dnnl::primitive primitive_;
+  bool accumulates_ = false;
+  std::size_t result_bytes_ = 0;
 };
 
 /// The attributes of every primitive: scratch memory comes from the caller.
 dnnl::primitive_attr attributes();
+/// The same for a linear map: its addend and activation follow as post-ops.
+dnnl::primitive_attr attributes(const Operation& op);
 
 std::unique_ptr<Kernel> conv2d(const Operation&);
 std::unique_ptr<Kernel> conv2d_grad_data(const Operation&);

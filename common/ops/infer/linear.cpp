@@ -19,7 +19,7 @@ Status image(const Signature& x, const char* what) {
 }
 
 Inferred conv2d(Attributes& a, std::span<const Signature> in) {
-  if (in.size() < 2 || in.size() > 3) return shape_error("takes x, w and perhaps a bias");
+  if (in.size() < 2 || in.size() > 4) return shape_error("takes x, w, perhaps a bias and an addend");
   if (auto ok = image(in[0], "x"); !ok) return ok.error();
   if (auto ok = image(in[1], "w"); !ok) return ok.error();
   const Shape &x = in[0].shape, &w = in[1].shape;
@@ -31,7 +31,7 @@ Inferred conv2d(Attributes& a, std::span<const Signature> in) {
   if (w[1] != x[1] / a.groups)
     return shape_error("weight {} for {} input channels in {} groups; its second extent has to be {}",
                        w.text(), x[1], a.groups, x[1] / a.groups);
-  if (in.size() > 2 && in[2].shape != Shape{w[0]})
+  if (in.size() > 2 && !in[2].opaque && in[2].shape != Shape{w[0]})
     return shape_error("bias {} for {} output channels", in[2].shape.text(), w[0]);
   const std::int64_t height =
       windows(x[2], w[2], a.stride_height, a.dilation_height, a.pad_top + a.pad_bottom);
@@ -70,12 +70,12 @@ Inferred transposed(Attributes& a, std::span<const Signature> in) {
 }
 
 Inferred dense(Attributes& a, std::span<const Signature> in) {
-  if (in.size() < 2 || in.size() > 3) return shape_error("takes x, w and perhaps a bias");
+  if (in.size() < 2 || in.size() > 4) return shape_error("takes x, w, perhaps a bias and an addend");
   const Shape &x = in[0].shape, &w = in[1].shape;
   if (x.rank() < 2 || w.rank() != 2) return shape_error("of {} by {}", x.text(), w.text());
   const std::int64_t features = a.axis == 1 ? x.volume(1) : x[x.rank() - 1];
   if (features != w[1]) return shape_error("weight {} for {} features of {}", w.text(), features, x.text());
-  if (in.size() > 2 && in[2].shape != Shape{w[0]})
+  if (in.size() > 2 && !in[2].opaque && in[2].shape != Shape{w[0]})
     return shape_error("bias {} for {} units", in[2].shape.text(), w[0]);
   if (a.axis == 1) return Signatures{{{x[0], w[0]}, in[0].type}};
   Shape y = x;

@@ -52,7 +52,8 @@ template <typename Real>
 std::unique_ptr<Kernel> conv2d(const Operation& op) {
   const Shape y = op.outputs[0].shape;
   const Products products(op.attributes, op.inputs[0].shape, op.inputs[1].shape, y);
-  const bool bias = op.inputs.size() > 2;
+  const bool bias = present(op.inputs, 2);
+  const Finish<Real> finish(op);
   return loops<Real>(op, [=](const Operands& at) {
     const Real *x = at.in<Real>(0), *w = at.in<Real>(1);
     std::vector<double> sums = zeros(y);
@@ -60,7 +61,7 @@ std::unique_ptr<Kernel> conv2d(const Operation& op) {
       for (std::size_t i = 0; i < sums.size(); ++i)
         sums[i] = at.in<Real>(2)[static_cast<std::int64_t>(i) / (y[2] * y[3]) % y[1]];
     products.each([&](auto ix, auto iw, auto iy) { sums[iy] += double(x[ix]) * w[iw]; });
-    store(sums, at.out<Real>(0));
+    for (std::size_t i = 0; i < sums.size(); ++i) at.out<Real>(0)[i] = finish(sums[i], at, i);
   });
 }
 

@@ -14,7 +14,8 @@ struct Sizes {
 template <typename Real>
 std::unique_ptr<Kernel> dense(const Operation& op) {
   const Sizes s(op.outputs[0].shape, op.inputs[1].shape);
-  const bool bias = op.inputs.size() > 2;
+  const bool bias = present(op.inputs, 2);
+  const Finish<Real> finish(op);
   return loops<Real>(op, [=](const Operands& at) {
     const Real *x = at.in<Real>(0), *w = at.in<Real>(1);
     for (std::int64_t n = 0; n < s.batch; ++n)
@@ -22,7 +23,8 @@ std::unique_ptr<Kernel> dense(const Operation& op) {
         double sum = bias ? at.in<Real>(2)[o] : Real{0};
         for (std::int64_t f = 0; f < s.features; ++f)
           sum += double(x[n * s.features + f]) * w[o * s.features + f];
-        at.out<Real>(0)[n * s.units + o] = static_cast<Real>(sum);
+        const auto i = static_cast<std::size_t>(n * s.units + o);
+        at.out<Real>(0)[i] = finish(sum, at, i);
       }
   });
 }

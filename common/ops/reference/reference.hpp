@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "common/ops/backend.hpp"
+#include "common/ops/functions.hpp"
 
 namespace trainyard::ops::reference {
 
@@ -64,6 +65,21 @@ std::unique_ptr<Kernel> loops(const Operation& op, LoopKernel::Body body) {
     outputs.push_back(plain_layout<Real>(signature.shape, signature.type));
   return std::make_unique<LoopKernel>(std::move(outputs), std::move(body));
 }
+
+/// What follows the sums of a linear map: activation(sum + addend).
+template <typename Real>
+class Finish {
+ public:
+  explicit Finish(const Operation& op) : attributes_(op.attributes), addend_(present(op.inputs, 3)) {}
+  Real operator()(double sum, const Operands& at, std::size_t i) const {
+    return value_of(attributes_.activation, attributes_,
+                    static_cast<Real>(addend_ ? sum + static_cast<double>(at.in<Real>(3)[i]) : sum));
+  }
+
+ private:
+  Attributes attributes_;
+  bool addend_;
+};
 
 /// An activation seen as [N, C, H, W]; a flat one is an image of one pixel.
 struct Image {

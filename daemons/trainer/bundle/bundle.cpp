@@ -170,6 +170,7 @@ Result<Bundle> read_bundle(const std::string& directory, std::uint32_t batch_max
   if (const Status loaded = load_weights(**network, *weights); !loaded) {
     return loaded.error().with(directory + "/weights.safetensors");
   }
+  if (const Status frozen = (*network)->freeze(); !frozen) return frozen.error().with(directory);
   bundle.network = std::move(*network);
   return bundle;
 }

@@ -123,6 +123,26 @@ TEST_CASE("a network learns what can be learnt, and predicts with its running st
   }
 }
 
+TEST_CASE("a frozen network predicts what it predicted before", "[graph]") {
+  for (const auto& model : {mlp(), photo_net(), old_net()}) {
+    auto network = Network::build(model, shape, 3, {.batch_max = 5, .training = false, .seed = 3});
+    REQUIRE(network.has_value());
+    Random random(4);
+    for (const TensorInfo& tensor : (*network)->tensors())
+      for (float& value : (*network)->values().subspan(tensor.offset, tensor.length))
+        value = static_cast<float>(tensor.init == Init::one ? random.uniform(0.5, 2)
+                                                            : value + 0.1 * random.normal());
+    const Batch batch = batch_of(5, shape, 21);
+    std::vector<float> before(15), after(15);
+    (*network)->predict(batch.images, 5, before);
+    const std::size_t nodes = (*network)->program(false).steps().size();
+    REQUIRE((*network)->freeze().has_value());
+    (*network)->predict(batch.images, 5, after);
+    for (std::size_t i = 0; i < before.size(); ++i) CHECK(after[i] == Approx(before[i]).margin(1e-5));
+    CHECK((*network)->program(false).steps().size() <= nodes);
+  }
+}
+
 TEST_CASE("a steady step allocates no memory for tensors", "[graph]") {
   const auto network = build(photo_net(), 8);
   const Batch batch = batch_of(8, shape, 1);

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Training steps of our engine beside PyTorch, in one run: forward, loss, backward, SGD with momentum.
+
+Both sides stay up as processes and are asked in turn, so that a slow moment of the machine meets both. PyTorch runs
+in its two memory layouts. Printed: our median and spread, PyTorch's best round in its better layout and its median,
+and the ratios (PyTorch over ours; above 1 we are faster).
+
+Usage: engine.py [--networks lenet5,mlp,...] [--threads 1,2] [--rounds 7] [--seconds 1.0]
+The binary is taken from TRAINYARD_BENCH (default build/release/bench); PyTorch from TRAINYARD_TORCH_PYTHON, a Python
+that has it (default: this one).
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+BATCH = {"lenet5": 64, "mlp": 128, "resnet20": 64, "resnet18": 16, "mobilenet_v2": 16}
+
+
+def torch_side(name, layout):
+    """The peer: the same protocol as engine_step."""
+    import torch
+    from torch import nn
+
+    def norm_relu(channels, relu=nn.ReLU):
+        return [nn.BatchNorm2d(channels), relu(inplace=True)]
+
+    class Block(nn.Module):
+        def __init__(self, inside, outside, stride):
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(inside, outside, 3, stride, 1, bias=False), *norm_relu(outside),
+                                      nn.Conv2d(outside, outside, 3, 1, 1, bias=False), nn.BatchNorm2d(outside))
+            self.short = (nn.Sequential() if stride == 1 and inside == outside else
+                          nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)))
+
+        def forward(self, x):
+            return torch.relu_(self.body(x) + self.short(x))
+
+    class Inverted(nn.Module):
+        def __init__(self, inside, outside, expansion, stride):
+            super().__init__()
+            wide = inside * expansion
+            parts = [] if expansion == 1 else [nn.Conv2d(inside, wide, 1, bias=False), *norm_relu(wide, nn.ReLU6)]
+            parts += [nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False), *norm_relu(wide, nn.ReLU6),
+                      nn.Conv2d(wide, outside, 1, bias=False), nn.BatchNorm2d(outside)]
+            self.body = nn.Sequential(*parts)
+            self.residual = stride == 1 and inside == outside
+
+        def forward(self, x):
+            return x + self.body(x) if self.residual else self.body(x)
+
+    def resnet(stem, widths, repeats, classes):
+        layers, inside = stem, widths[0]
+        for width in widths:
+            for i in range(repeats):
+                layers.append(Block(inside, width, 2 if width != widths[0] and i == 0 else 1))
+                inside = width
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inside, classes))
+
+    def mobilenet():
+        layers, inside = [nn.Conv2d(3, 32, 3, 2, 1, bias=False), *norm_relu(32, nn.ReLU6)], 32
+        for expansion, filters, repeats, stride in ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
+                                                    (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+            for i in range(repeats):
+                layers.append(Inverted(inside, filters, expansion, stride if i == 0 else 1))
+                inside = filters
+        return nn.Sequential(*layers, nn.Conv2d(320, 1280, 1, bias=False), *norm_relu(1280, nn.ReLU6),
+                             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000))
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.manual_seed(1)
+    networks = {
+        "lenet5": (lambda: nn.Sequential(
+            nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)), 1, 28, 10),
+        "mlp": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
+                                      nn.Linear(512, 10)), 1, 28, 10),
+        "resnet20": (lambda: resnet([nn.Conv2d(3, 16, 3, 1, 1, bias=False), *norm_relu(16)], (16, 32, 64), 3, 10),
+                     3, 32, 10),
+        "resnet18": (lambda: resnet([nn.Conv2d(3, 64, 7, 2, 3, bias=False), *norm_relu(64), nn.MaxPool2d(3, 2, 1)],
+                                    (64, 128, 256, 512), 2, 1000), 3, 128, 1000),
+        "mobilenet_v2": (mobilenet, 3, 128, 1000),
+    }
+    make, channels, side, classes = networks[name]
+    model = make()
+    images = torch.randn(BATCH[name], channels, side, side)
+    labels = torch.randint(0, classes, (BATCH[name],))
+    if layout == "channels_last":
+        model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    loss_of = nn.CrossEntropyLoss()
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        for _ in range(int(line)):
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_of(model(images), labels)
+            loss.backward()
+            optimizer.step()
+        print((time.perf_counter() - begin) * 1000 / int(line), float(loss), flush=True)
+
+
+class Side:
+    def __init__(self, command, threads):
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="passive")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=environment)
+        self.rounds = []
+
+    def ask(self, steps):
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().split()
+        if not answer:
+            sys.exit(f"{self.process.args} ended with {self.process.wait()}")
+        return float(answer[0])
+
+    def round(self, seconds):
+        self.rounds.append(self.ask(max(1, round(seconds * 1000 / self.step))))
+
+    def warm(self):
+        self.ask(2)
+        self.step = self.ask(3)
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def spread(rounds):
+    return f"{statistics.median(rounds):.2f} ({min(rounds):.2f}..{max(rounds):.2f})"
+
+
+def measure(name, threads, options):
+    ours = Side([options.ours, name, str(BATCH[name])], threads)
+    peers = {layout: Side([options.torch, "-B", __file__, "--peer", name, layout], threads)
+             for layout in ("contiguous", "channels_last")}
+    sides = [ours, *peers.values()]
+    for side in sides:
+        side.warm()
+    for _ in range(options.rounds):
+        for side in sides:
+            side.round(options.seconds)
+    for side in sides:
+        side.end()
+    better = min(peers, key=lambda layout: min(peers[layout].rounds))
+    peer, median = peers[better].rounds, statistics.median(ours.rounds)
+    print(f"| {name} | {BATCH[name]} | {threads} | {spread(ours.rounds)} | {spread(peer)} {better} "
+          f"| {min(peer) / median:.2f} | {statistics.median(peer) / median:.2f} |", flush=True)
+
+
+def main():
+    if sys.argv[1:2] == ["--peer"]:
+        return torch_side(*sys.argv[2:4])
+    root = pathlib.Path(__file__).resolve().parents[2]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", default=",".join(BATCH))
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    options = parser.parse_args()
+    options.ours = os.path.join(os.environ.get("TRAINYARD_BENCH", root / "build/release/bench"), "engine_step")
+    options.torch = os.environ.get("TRAINYARD_TORCH_PYTHON", sys.executable)
+    print("| network | batch | threads | ours, ms a step: median (spread) | PyTorch, better layout | best / ours "
+          "| median / ours |\n|---|---|---|---|---|---|---|")
+    for name in options.networks.split(","):
+        for threads in options.threads.split(","):
+            measure(name, int(threads), options)
+
+
+if __name__ == "__main__":
+    main()
