@@ -8,6 +8,8 @@
 #include <cmath>
 #include <ctime>
 
+#include "common/base/bytes.hpp"
+
 namespace trainyard {
 
 namespace {
@@ -177,9 +179,7 @@ std::string random_token() {
   std::array<unsigned char, 16> bytes{};
   check(getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
         "the system gives no randomness");
-  std::string out;
-  for (const unsigned char byte : bytes) out += format("{:02x}", byte);
-  return out;
+  return to_hex(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
 }  // namespace trainyard

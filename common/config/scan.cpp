@@ -1,32 +1,12 @@
 #include "common/config/scan.hpp"
 
+#include "common/base/bytes.hpp"
 #include "common/base/text.hpp"
 #include "common/config/document.hpp"
 
 namespace trainyard::config {
 
 namespace {
-
-/// Length of the UTF-8 character at the front of `text`, 0 if there is none. Overlong forms, surrogates and
-/// what lies above U+10FFFF are none (The Unicode Standard, table 3-7).
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) -> unsigned {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-  };
-  const auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xbf) {
-    return byte(i) >= low && byte(i) <= high;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
-  if (first == 0xe0) return follows(1, 0xa0) && follows(2) ? 3 : 0;
-  if (first == 0xed) return follows(1, 0x80, 0x9f) && follows(2) ? 3 : 0;
-  if (first >= 0xe1 && first <= 0xef) return follows(1) && follows(2) ? 3 : 0;
-  if (first == 0xf0) return follows(1, 0x90) && follows(2) && follows(3) ? 4 : 0;
-  if (first >= 0xf1 && first <= 0xf3) return follows(1) && follows(2) && follows(3) ? 4 : 0;
-  if (first == 0xf4) return follows(1, 0x80, 0x8f) && follows(2) && follows(3) ? 4 : 0;
-  return 0;
-}
 
 /// Follows quotes, comments and brackets just closely enough to count the brackets that are open.
 class Scan {

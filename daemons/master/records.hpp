@@ -164,6 +164,9 @@ std::string encode(const Record& record);
 /// Errc::corrupt names what is wrong. Fields that are missing have their defaults.
 Result<Record> decode_record(std::string_view text);
 
+/// "gang_placed", as in the journal.
+const char* name(const Record& record);
+
 /// The job that a record is about; 0 for those of the whole cluster.
 JobId job_of(const Record& record);
 
