@@ -51,7 +51,10 @@ Result<ChiefPart> read_chief_part(const std::string& directory) {
     part.table = bytes->substr(sizeof length + length);
     if (!json->is_object() || !json->contains("history") || !(*json)["history"].is_array())
       return corrupt("has no history");
-    part.ended = json->value("ended", false);
+    if (const auto ended = json->find("ended"); ended != json->end()) {
+      if (!ended->is_boolean()) return corrupt("'ended' is neither true nor false");
+      part.ended = ended->get<bool>();
+    }
     for (const Json& row : (*json)["history"]) {
       if (!row.is_object() || !row.contains("epoch") || !row["epoch"].is_number_unsigned() ||
           !row.contains("step") || !row["step"].is_number_unsigned() || !row.contains("metrics") ||
