@@ -18,6 +18,8 @@ struct MasterSection {
   Duration recovery_grace = 30s;     // after a restart: nodes have so long to come back
   Duration register_within = 60s;    // a launched task must have registered by then
   std::uint32_t jobs_kept = 1000;    // finished jobs that stay listed
+  std::string record;                // events go to this file, relative to state_dir; empty: none
+  std::uint64_t record_bytes_max = 256ull << 20;
 };
 
 struct ExecutorSection {
@@ -32,6 +34,8 @@ struct ExecutorSection {
   Duration orphan_after = 0s;                 // master away so long: tasks are stopped; 0: they run on
   std::uint64_t log_bytes_max = 64ull << 20;  // per stream of a task before it rotates
   Duration stop_grace = 10s;                  // between SIGTERM and SIGKILL
+  std::string record;                         // events go to this file, relative to work_dir; empty: none
+  std::uint64_t record_bytes_max = 256ull << 20;
 };
 
 struct SecuritySection {

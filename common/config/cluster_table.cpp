@@ -31,6 +31,11 @@ Table<MasterSection> master_table() {
                "After a restart of the master, nodes have so long to come back."),
       duration(&S::register_within, "register_within", "A launched task must have registered by then."),
       integer(&S::jobs_kept, "jobs_kept", 1, 1'000'000, "Ended jobs that stay listed."),
+      text(&S::record, "record",
+           "File in which every event is kept for `trainyard-master --replay`, relative to state_dir; an "
+           "older "
+           "one becomes FILE.old. Empty: none."),
+      size(&S::record_bytes_max, "record_bytes_max", 4096, "Size at which a recording ends."),
   };
 }
 
@@ -51,6 +56,11 @@ Table<ExecutorSection> executor_table() {
       size(&S::log_bytes_max, "log_bytes_max", 4096,
            "Size at which a log of a task is rotated; one older file is kept."),
       duration(&S::stop_grace, "stop_grace", "Between SIGTERM and SIGKILL of a task."),
+      text(&S::record, "record",
+           "File in which every event is kept for `trainyard-executor --replay`, relative to work_dir; an "
+           "older "
+           "one becomes FILE.old. Empty: none."),
+      size(&S::record_bytes_max, "record_bytes_max", 4096, "Size at which a recording ends."),
   };
 }
 

@@ -1,5 +1,7 @@
 #include "common/protocol/codec.hpp"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/stubs/logging.h>
 
 #include <iterator>
@@ -11,9 +13,25 @@
 
 namespace trainyard::protocol {
 
+namespace {
+
+/// Maps in order: the same message gives the same bytes.
+std::string serialize(const v1::Envelope& envelope) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    (void)envelope.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+}  // namespace
+
 std::string encode(const Message& message) {
-  std::string bytes = to_envelope(message, true).SerializeAsString();
-  if (bytes.size() > message_bytes_max) bytes = to_envelope(message, false).SerializeAsString();
+  std::string bytes = serialize(to_envelope(message, true));
+  if (bytes.size() > message_bytes_max) bytes = serialize(to_envelope(message, false));
   return bytes;
 }
 

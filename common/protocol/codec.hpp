@@ -14,9 +14,9 @@ namespace trainyard::protocol {
 
 inline constexpr std::size_t message_bytes_max = std::size_t{4} << 20;
 
-/// Keeps the bounds of messages.hpp by cutting what is longer: last_lines, PartitionDone::bad,
-/// LogChunk::bytes (the reader asks on from `offset`). Above message_bytes_max, reports of tasks go without
-/// their last_lines.
+/// The same message gives the same bytes. Keeps the bounds of messages.hpp by cutting what is longer:
+/// last_lines, PartitionDone::bad, LogChunk::bytes (the reader asks on from `offset`). Above
+/// message_bytes_max, reports of tasks go without their last_lines.
 std::string encode(const Message& message);
 /// Errc::corrupt when the bytes are not a message; Errc::invalid names the field that cannot be right.
 Result<Message> decode(std::string_view bytes);

@@ -29,6 +29,12 @@ struct TaskKey {
   friend auto operator<=>(const TaskKey&, const TaskKey&) = default;
 };
 
+/// "3/trainer-0#2": job 3, second life; for logs.
+inline std::string name(const TaskKey& key) {
+  return std::to_string(number(key.task.job)) + "/" + name(key.task) + "#" +
+         std::to_string(number(key.incarnation));
+}
+
 enum class ProcessState : std::uint8_t { starting, running, exited };
 
 /// What an executor knows of one process that it launched; reported until the master says ForgetTask.

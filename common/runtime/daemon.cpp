@@ -39,7 +39,7 @@ std::optional<std::string> config_file(const std::string& given) {
   return std::nullopt;
 }
 
-Result<config::ClusterConfig> read_config(const std::string& given,
+Result<config::ClusterConfig> read_config(const std::optional<std::string>& file,
                                           const std::vector<std::string>& settings) {
   std::vector<config::Override> overrides;
   for (const std::string& setting : settings) {
@@ -47,7 +47,6 @@ Result<config::ClusterConfig> read_config(const std::string& given,
     if (!parsed) return parsed.error();
     overrides.push_back(std::move(*parsed));
   }
-  const auto file = config_file(given);
   std::string text;
   if (file) {
     auto loaded = config::load_text(*file);
@@ -59,9 +58,10 @@ Result<config::ClusterConfig> read_config(const std::string& given,
 
 }  // namespace
 
-Loaded load_cluster_config(const std::string& program, const std::string& summary, int argc, char** argv) {
+Loaded load_cluster_config(const std::string& program, const std::string& summary, int argc, char** argv,
+                           Replays replays) {
   CLI::App app{summary, program};
-  std::string file, level, format_name;
+  std::string file, level, format_name, recording;
   std::vector<std::string> settings;
   app.add_option(
       "--config", file,
@@ -70,23 +70,27 @@ Loaded load_cluster_config(const std::string& program, const std::string& summar
       ->allow_extra_args(false);
   app.add_option("--log-level", level, "debug, info, warn or error");
   app.add_option("--log-format", format_name, "text or json")->check(CLI::IsMember({"text", "json"}));
+  if (replays == Replays::yes)
+    app.add_option(
+        "--replay", recording,
+        "Feed a recording to this program's decisions, print a line an event, and say where they differ");
   app.set_version_flag("--version",
                        format("{} {} (protocol {})", program, TRAINYARD_VERSION, protocol::version));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return {std::nullopt, app.exit(error) == 0 ? exit_ok : exit_usage};
+    return {std::nullopt, app.exit(error) == 0 ? exit_ok : exit_usage, std::nullopt};
   }
   if (!level.empty()) settings.push_back("log.level=" + level);
   if (!format_name.empty()) settings.push_back("log.format=" + format_name);
-  auto config = read_config(file, settings);
+  auto config = read_config(recording.empty() ? config_file(file) : std::nullopt, settings);
   if (!config) {
     std::fprintf(stderr, "%s\n", config.error().message.c_str());
-    return {std::nullopt, exit_usage};
+    return {std::nullopt, exit_usage, std::nullopt};
   }
   const auto parsed = log::parse_level(config->log.level);
   log::configure({program, parsed ? *parsed : log::Level::info, config->log.format == "json"});
-  return {std::move(*config), exit_ok};
+  return {std::move(*config), exit_ok, recording.empty() ? std::nullopt : std::optional(recording)};
 }
 
 int fail(const Error& error) {

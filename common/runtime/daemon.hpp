@@ -19,8 +19,12 @@ inline constexpr int exit_ok = 0, exit_failed = 1, exit_usage = 2, exit_unreacha
 struct Loaded {
   std::optional<config::ClusterConfig> config;
   int exit_code = exit_ok;
+  std::optional<std::string> replay;  // this recording is wanted, and no daemon; no config file was read
 };
-Loaded load_cluster_config(const std::string& program, const std::string& summary, int argc, char** argv);
+/// Whether the program takes --replay FILE.
+enum class Replays : std::uint8_t { no, yes };
+Loaded load_cluster_config(const std::string& program, const std::string& summary, int argc, char** argv,
+                           Replays replays = Replays::no);
 
 /// Logs the error and gives the exit code that fits it.
 int fail(const Error& error);

@@ -309,8 +309,4 @@ State make_state(NodeFacts facts, Instant now) {
 
 Actions step(State& state, const Event& event, Instant now) { return Step(state, now).run(event); }
 
-std::string name(const TaskKey& key) {
-  return format("{}/{}#{}", number(key.task.job), name(key.task), number(key.incarnation));
-}
-
 }  // namespace trainyard::executor

@@ -14,6 +14,7 @@
 
 namespace trainyard::executor {
 
+using protocol::name;
 using protocol::TaskKey;
 
 inline constexpr std::size_t tasks_max = 1000;         // processes a node keeps, exited ones included
@@ -66,14 +67,20 @@ struct State {
 };
 
 // ---- events: facts, in the past tense
-struct SessionOpened {};  // to the master
-struct SessionClosed {};
+struct SessionOpened {
+  friend bool operator==(const SessionOpened&, const SessionOpened&) = default;
+};  // to the master
+struct SessionClosed {
+  friend bool operator==(const SessionClosed&, const SessionClosed&) = default;
+};
 struct MessageReceived {
   protocol::Message message;
+  friend bool operator==(const MessageReceived&, const MessageReceived&) = default;
 };
 struct TaskStarted {
   TaskKey key;
   std::int32_t pid = 0;
+  friend bool operator==(const TaskStarted&, const TaskStarted&) = default;
 };
 /// It ended, or it could not be started (`error`); also of a task that was found dead after a restart.
 struct TaskExited {
@@ -82,18 +89,23 @@ struct TaskExited {
   std::uint64_t memory_peak = 0;
   std::string error;
   std::vector<std::string> last_lines;
+  friend bool operator==(const TaskExited&, const TaskExited&) = default;
 };
 /// At start, before SessionOpened: a process of an earlier executor, running or with its exit record.
 struct TaskFound {
   protocol::TaskReport report;
   std::string cluster;
+  friend bool operator==(const TaskFound&, const TaskFound&) = default;
 };
 /// At start: a task that ran here once and was forgotten by order of the master.
 struct TaskRemembered {
   TaskKey key;
   std::string cluster;
+  friend bool operator==(const TaskRemembered&, const TaskRemembered&) = default;
 };
-struct Tick {};
+struct Tick {
+  friend bool operator==(const Tick&, const Tick&) = default;
+};
 using Event = std::variant<SessionOpened, SessionClosed, MessageReceived, TaskStarted, TaskExited, TaskFound,
                            TaskRemembered, Tick>;
 
@@ -139,8 +151,5 @@ State make_state(NodeFacts facts, Instant now);
 
 /// Ticks should come every 50 ms or so; heartbeats leave on the first Tick after they are due.
 Actions step(State& state, const Event& event, Instant now);
-
-/// "3/trainer-0#2": job 3, second life; for logs.
-std::string name(const TaskKey& key);
 
 }  // namespace trainyard::executor

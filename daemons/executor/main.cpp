@@ -8,6 +8,7 @@
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
 #include "common/runtime/daemon.hpp"
+#include "daemons/executor/replay.hpp"
 #include "daemons/executor/resources.hpp"
 #include "daemons/executor/shell.hpp"
 
@@ -43,8 +44,13 @@ executor::NodeFacts node_facts(const config::ExecutorSection& config) {
 
 int main(int argc, char** argv) {
   const auto loaded = runtime::load_cluster_config(
-      "trainyard-executor", "Offers this machine to a Trainyard cluster and runs tasks on it.", argc, argv);
+      executor::program, "Offers this machine to a Trainyard cluster and runs tasks on it.", argc, argv,
+      runtime::Replays::yes);
   if (!loaded.config) return loaded.exit_code;
+  if (loaded.replay) {
+    executor::Replay core;
+    return runtime::replay(*loaded.replay, executor::program, core, stdout);
+  }
   const config::ExecutorSection& config = loaded.config->executor;
   const auto master = net::parse_endpoint(config.master);
   if (!master) return runtime::fail(master.error().with("executor.master"));
@@ -64,7 +70,8 @@ int main(int argc, char** argv) {
                                       .master = config.master,
                                       .address = config.address,
                                       .log_bytes_max = config.log_bytes_max,
-                                      .stop_grace = config.stop_grace});
+                                      .stop_grace = config.stop_grace},
+                                     {config.record, config.record_bytes_max});
   if (!shell) return runtime::fail(shell.error());
   reactor.on_signal({SIGTERM, SIGINT}, [&](int number) {
     runtime::notify_systemd("STOPPING=1");

@@ -1,9 +1,14 @@
 #include "daemons/executor/shell.hpp"
 
+#include <filesystem>
+
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
 #include "common/protocol/codec.hpp"
 #include "common/runtime/process.hpp"
+#include "daemons/executor/event_codec.hpp"
+#include "daemons/executor/outline.hpp"
+#include "daemons/executor/replay.hpp"
 
 namespace trainyard::executor {
 
@@ -11,15 +16,18 @@ namespace {
 constexpr Duration tick_every = 50ms;
 }
 
-Result<std::unique_ptr<Shell>> Shell::open(net::Reactor& reactor, NodeFacts facts, SandboxFacts sandbox) {
+Result<std::unique_ptr<Shell>> Shell::open(net::Reactor& reactor, NodeFacts facts, SandboxFacts sandbox,
+                                           const RecordOptions& record) {
   if (const Status made = store::make_directories(sandbox.work_dir); !made) return made.error();
   auto lock = store::FileLock::take(sandbox.work_dir + "/lock");
   if (!lock) {
     if (lock.error().code != Errc::conflict) return lock.error();
     return lock.error().with(format("another executor uses {}", sandbox.work_dir));
   }
+  const std::string work_dir = sandbox.work_dir;
   std::unique_ptr<Shell> shell(new Shell(reactor, std::move(*lock), std::move(facts), std::move(sandbox)));
   if (const Status prepared = shell->sandbox_.prepare(); !prepared) return prepared.error();
+  if (const Status recording = shell->begin_recording(work_dir, record); !recording) return recording.error();
   shell->find_tasks();
   return shell;
 }
@@ -27,10 +35,22 @@ Result<std::unique_ptr<Shell>> Shell::open(net::Reactor& reactor, NodeFacts fact
 Shell::Shell(net::Reactor& reactor, store::FileLock lock, NodeFacts facts, SandboxFacts sandbox)
     : reactor_(reactor),
       lock_(std::move(lock)),
-      state_(make_state(std::move(facts), now())),
+      began_(now()),
+      state_(make_state(std::move(facts), began_)),
       sandbox_(sandbox),
       processes_(reactor, sandbox.binaries + "/trainyard-shim",
                  [this](const Event& event) { dispatch(event); }) {}
+
+Status Shell::begin_recording(const std::string& work_dir, const RecordOptions& record) {
+  if (record.file.empty()) return {};
+  const std::string path = (std::filesystem::path(work_dir) / record.file).string();
+  auto recorder = runtime::Recorder::create(path, program, record.bytes_max);
+  if (!recorder) return recorder.error().with("executor.record");
+  recorder_ = std::move(*recorder);
+  executor::begin_recording(*recorder_, began_, state_.facts);
+  log::info("events are recorded in {}; '{} --replay' takes it", path, program);
+  return {};
+}
 
 void Shell::find_tasks() {
   for (const FoundTask& task : sandbox_.found_done()) dispatch(TaskRemembered{task.key, task.cluster});
@@ -81,7 +101,11 @@ void Shell::unreachable(const std::string& reason) {
 }
 
 void Shell::dispatch(const Event& event) {
-  for (const Action& action : step(state_, event, now())) carry_out(action);
+  const Instant at = now();
+  if (recorder_) recorder_->event(at, encode(event));
+  const Actions actions = step(state_, event, at);
+  if (recorder_) recorder_->decided(at, summary(actions));
+  for (const Action& action : actions) carry_out(action);
 }
 
 void Shell::carry_out(const Action& action) {

@@ -9,6 +9,7 @@
 #include "common/base/result.hpp"
 #include "common/net/control.hpp"
 #include "common/net/reactor.hpp"
+#include "common/runtime/recorder.hpp"
 #include "common/store/file.hpp"
 #include "daemons/executor/core.hpp"
 #include "daemons/executor/processes.hpp"
@@ -16,10 +17,17 @@
 
 namespace trainyard::executor {
 
+/// Where events are recorded, relative to work_dir; an empty file: nowhere.
+struct RecordOptions {
+  std::string file;
+  std::uint64_t bytes_max = 0;
+};
+
 class Shell {
  public:
   /// Takes work_dir (Errc::conflict names another executor on it), then finds what an earlier executor left.
-  static Result<std::unique_ptr<Shell>> open(net::Reactor& reactor, NodeFacts facts, SandboxFacts sandbox);
+  static Result<std::unique_ptr<Shell>> open(net::Reactor& reactor, NodeFacts facts, SandboxFacts sandbox,
+                                             const RecordOptions& record = {});
   /// Begins to look for the master; everything after this happens inside reactor.run().
   void start(const net::Endpoint& master);
   /// Stops talking; tasks run on.
@@ -29,6 +37,7 @@ class Shell {
 
  private:
   Shell(net::Reactor& reactor, store::FileLock lock, NodeFacts facts, SandboxFacts sandbox);
+  Status begin_recording(const std::string& work_dir, const RecordOptions& record);
   void find_tasks();
   void dispatch(const Event& event);
   void carry_out(const Action& action);
@@ -39,7 +48,9 @@ class Shell {
   net::Reactor& reactor_;
   const store::FileLock lock_;
   const SystemClock clock_;
+  const Instant began_;
   State state_;
+  std::optional<runtime::Recorder> recorder_;  // when asked to
   Sandbox sandbox_;
   Processes processes_;
   std::shared_ptr<net::Session> session_;

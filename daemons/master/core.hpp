@@ -24,23 +24,28 @@ inline constexpr std::uint64_t log_bytes_max = 256 << 10;
 // ---- events: facts, in the past tense
 struct Recovered {             // the journal is folded
   std::string fresh_identity;  // taken if the cluster has none yet
+  friend bool operator==(const Recovered&, const Recovered&) = default;
 };
 struct MessageReceived {
   PeerId peer{};
   protocol::Message message;
+  friend bool operator==(const MessageReceived&, const MessageReceived&) = default;
 };
 struct PeerClosed {
   PeerId peer{};
+  friend bool operator==(const PeerClosed&, const PeerClosed&) = default;
 };
 struct JobSubmitted {
   std::uint64_t request = 0;  // every request gets one Answer
   JobOrder order;
   std::string secret;
   bool dry_run = false;
+  friend bool operator==(const JobSubmitted&, const JobSubmitted&) = default;
 };
 struct CancelAsked {
   std::uint64_t request = 0;
   JobId job{};
+  friend bool operator==(const CancelAsked&, const CancelAsked&) = default;
 };
 struct LogAsked {
   std::uint64_t request = 0;
@@ -49,12 +54,16 @@ struct LogAsked {
   bool error_stream = false;
   std::uint64_t offset = 0;
   std::uint32_t tail_lines = 0;
+  friend bool operator==(const LogAsked&, const LogAsked&) = default;
 };
 struct ShutdownAsked {
   std::uint64_t request = 0;
   bool save_first = false;
+  friend bool operator==(const ShutdownAsked&, const ShutdownAsked&) = default;
 };
-struct Tick {};
+struct Tick {
+  friend bool operator==(const Tick&, const Tick&) = default;
+};
 using Event = std::variant<Recovered, MessageReceived, PeerClosed, JobSubmitted, CancelAsked, LogAsked,
                            ShutdownAsked, Tick>;
 

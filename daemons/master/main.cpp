@@ -5,6 +5,7 @@
 #include "common/base/text.hpp"
 #include "common/runtime/daemon.hpp"
 #include "common/store/file.hpp"
+#include "daemons/master/replay.hpp"
 #include "daemons/master/shell.hpp"
 
 namespace {
@@ -26,8 +27,13 @@ Result<std::string> read_token(const config::SecuritySection& security) {
 
 int main(int argc, char** argv) {
   const auto loaded = runtime::load_cluster_config(
-      "trainyard-master", "Accepts jobs, places them on executors and keeps their state.", argc, argv);
+      master::program, "Accepts jobs, places them on executors and keeps their state.", argc, argv,
+      runtime::Replays::yes);
   if (!loaded.config) return loaded.exit_code;
+  if (loaded.replay) {
+    master::Replay core;
+    return runtime::replay(*loaded.replay, master::program, core, stdout);
+  }
   const config::ClusterConfig& config = *loaded.config;
   const auto at = net::parse_endpoint(config.master.listen);
   if (!at) return runtime::fail(at.error().with("master.listen"));

@@ -1,13 +1,17 @@
 #include "daemons/master/shell.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
 #include "common/config/read.hpp"
 #include "common/protocol/codec.hpp"
 #include "common/store/file.hpp"
+#include "daemons/master/event_codec.hpp"
 #include "daemons/master/order.hpp"
+#include "daemons/master/outline.hpp"
+#include "daemons/master/replay.hpp"
 #include "daemons/master/view.hpp"
 
 namespace trainyard::master {
@@ -70,8 +74,20 @@ Status Shell::recover() {
   if (const Status dropped = drop_forgotten(records); !dropped) return dropped;
   if (!records.empty())
     log::info("{} records are read; {} jobs are remembered", records.size(), state_.jobs.size());
+  if (const Status recording = begin_recording(*texts); !recording) return recording;
   dispatch(Recovered{random_token()});
   reactor_.every(tick_every, [this] { dispatch(Tick{}); });
+  return {};
+}
+
+Status Shell::begin_recording(const std::vector<std::string>& records) {
+  if (config_.record.empty()) return {};
+  const std::string path = (std::filesystem::path(config_.state_dir) / config_.record).string();
+  auto recorder = runtime::Recorder::create(path, program, config_.record_bytes_max);
+  if (!recorder) return recorder.error().with("master.record");
+  recorder_ = std::move(*recorder);
+  master::begin_recording(*recorder_, clock_.now(), state_.settings, records);
+  log::info("events are recorded in {}; '{} --replay' takes it", path, program);
   return {};
 }
 
@@ -107,9 +123,12 @@ void Shell::fail(Error error) {
 void Shell::dispatch(const Event& event) {
   if (failure_) return;
   const Instant now = clock_.now();
+  if (recorder_) recorder_->event(now, encode(event));
+  Actions actions = step(state_, event, now);
+  if (recorder_) recorder_->decided(now, summary(actions));
   Actions later;
   bool recorded = false;
-  for (Action& action : step(state_, event, now)) {
+  for (Action& action : actions) {
     if (const auto* append = std::get_if<Append>(&action)) {
       journal_->append(encode(append->record));
       records_.add();

@@ -13,6 +13,7 @@
 #include "common/config/cluster_spec.hpp"
 #include "common/net/http.hpp"
 #include "common/net/reactor.hpp"
+#include "common/runtime/recorder.hpp"
 #include "common/store/journal.hpp"
 #include "daemons/master/api.hpp"
 #include "daemons/master/core.hpp"
@@ -41,6 +42,7 @@ class Shell {
   void submit(const Submission& submission, std::uint64_t request);
   std::optional<net::HttpResponse> refusal(const net::HttpRequest& http) const;
   net::SessionEvents opened(std::shared_ptr<net::Session> session);
+  Status begin_recording(const std::vector<std::string>& records);
   Status drop_forgotten(const std::vector<Record>& records);
   void fail(Error error);
 
@@ -49,6 +51,7 @@ class Shell {
   const std::string token_;
   const SystemClock clock_;
   State state_;
+  std::optional<runtime::Recorder> recorder_;  // when asked to
   std::unique_ptr<store::Journal> journal_;
   std::map<PeerId, std::shared_ptr<net::Session>> sessions_;
   std::map<std::uint64_t, net::HttpReply> replies_;  // of requests that the core will answer

@@ -31,6 +31,7 @@ struct Settings {
   Duration recovery_grace = 30s;
   Duration register_within = 60s;
   std::uint32_t jobs_kept = 1000;
+  friend bool operator==(const Settings&, const Settings&) = default;
 };
 
 enum class TaskState : std::uint8_t { pending, starting, ready, running, done, failed, lost };
