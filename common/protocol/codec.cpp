@@ -57,7 +57,7 @@ const char* name(const Message& message) {
       "LaunchTask",   "StopTask",         "ForgetTask",     "ReadLog",          "RegisterTask",
       "Progress",     "RequestPartition", "PartitionDone",  "CheckpointPart",   "CheckpointWritten",
       "Finished",     "Roster",           "GrantPartition", "CommitCheckpoint", "StopTraining",
-      "Dismiss"};
+      "Dismiss",      "CheckpointFailed"};
   static_assert(std::size(names) == std::variant_size_v<Message>);
   return names[message.index()];
 }

@@ -209,6 +209,11 @@ Message read(Reader& reader, const v1::PartitionDone& in) {
   return out;
 }
 Message read(Reader& reader, const v1::CheckpointPart& in) { return reader.part(in); }
+Message read(Reader& reader, const v1::CheckpointFailed& in) {
+  return CheckpointFailed{.key = reader.key(in),
+                          .step = reader.count(in.step(), "step"),
+                          .reason = reader.text(in.reason(), text_bytes_max, "reason")};
+}
 Message read(Reader& reader, const v1::CheckpointWritten& in) {
   return CheckpointWritten{.key = reader.key(in),
                            .step = reader.count(in.step(), "step"),
@@ -285,6 +290,8 @@ std::optional<Message> read_body(Reader& reader, const v1::Envelope& envelope) {
       return read(reader, envelope.stop_training());
     case v1::Envelope::kDismiss:
       return Dismiss{};
+    case v1::Envelope::kCheckpointFailed:
+      return read(reader, envelope.checkpoint_failed());
     case v1::Envelope::BODY_NOT_SET:
       break;
   }

@@ -174,6 +174,12 @@ struct Writer {
     done.set_bad_count(in.bad_count);
   }
   void operator()(const CheckpointPart& in) const { put(*out.mutable_checkpoint_part(), in); }
+  void operator()(const CheckpointFailed& in) const {
+    auto& failed = *out.mutable_checkpoint_failed();
+    put(*failed.mutable_key(), in.key);
+    failed.set_step(in.step);
+    failed.set_reason(in.reason.substr(0, text_bytes_max));
+  }
   void operator()(const CheckpointWritten& in) const {
     auto& written = *out.mutable_checkpoint_written();
     put(*written.mutable_key(), in.key);

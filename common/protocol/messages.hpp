@@ -162,6 +162,14 @@ struct CheckpointPart {  // a member's part of a checkpoint is on disk
   std::string checksum;  // CRC-32, 8 hex digits
   friend bool operator==(const CheckpointPart&, const CheckpointPart&) = default;
 };
+/// A member's part could not be written, so that there is no checkpoint of this step. The master passes it on
+/// to the chief, which gives it up at once.
+struct CheckpointFailed {
+  TaskKey key;  // whose part
+  std::uint64_t step = 0;
+  std::string reason;  // names the path and the cause
+  friend bool operator==(const CheckpointFailed&, const CheckpointFailed&) = default;
+};
 struct CheckpointWritten {  // the chief trainer wrote the manifest: the checkpoint exists
   TaskKey key;
   std::uint64_t step = 0, epoch = 0;
@@ -209,6 +217,6 @@ struct Dismiss {  // to a shard: the gang is done, exit with 0
 using Message = std::variant<RegisterNode, Heartbeat, LogChunk, Registered, Refused, LaunchTask, StopTask,
                              ForgetTask, ReadLog, RegisterTask, Progress, RequestPartition, PartitionDone,
                              CheckpointPart, CheckpointWritten, Finished, Roster, GrantPartition,
-                             CommitCheckpoint, StopTraining, Dismiss>;
+                             CommitCheckpoint, StopTraining, Dismiss, CheckpointFailed>;
 
 }  // namespace trainyard::protocol

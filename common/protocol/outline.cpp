@@ -58,6 +58,9 @@ struct Outline {
     return format("{} {}, {}", name(m.key), partition(m.partition), count(m.samples, "sample"));
   }
   std::string operator()(const CheckpointPart& m) const { return format("{} step {}", name(m.key), m.step); }
+  std::string operator()(const CheckpointFailed& m) const {
+    return format("{} step {}: {}", name(m.key), m.step, m.reason);
+  }
   std::string operator()(const CheckpointWritten& m) const {
     return format("{} step {}", name(m.key), m.step);
   }

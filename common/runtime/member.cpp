@@ -92,7 +92,14 @@ void Outbox::add(const protocol::Message& report) {
                    done_.push_back(m);
                    if (done_.size() > partitions_max) done_.pop_front();
                  },
-                 [&](const protocol::CheckpointPart& m) { part_ = m; },
+                 [&](const protocol::CheckpointPart& m) {
+                   part_ = m;
+                   part_failed_.reset();
+                 },
+                 [&](const protocol::CheckpointFailed& m) {
+                   part_failed_ = m;
+                   part_.reset();
+                 },
                  [&](const protocol::CheckpointWritten& m) { written_ = m; },
                  [&](const protocol::Finished& m) { finished_ = m; },
                  [](const auto&) { check(false, "a task reports nothing else"); },
@@ -111,6 +118,7 @@ std::vector<protocol::Message> Outbox::all() const {
   std::vector<protocol::Message> messages(done_.begin(), done_.end());
   if (request_) messages.emplace_back(*request_);
   if (part_) messages.emplace_back(*part_);
+  if (part_failed_) messages.emplace_back(*part_failed_);
   if (written_) messages.emplace_back(*written_);
   messages.insert(messages.end(), epochs_.begin(), epochs_.end());
   if (progress_) messages.emplace_back(*progress_);

@@ -52,6 +52,7 @@ class Outbox {
   std::deque<protocol::PartitionDone> done_;
   std::optional<protocol::RequestPartition> request_;
   std::optional<protocol::CheckpointPart> part_;
+  std::optional<protocol::CheckpointFailed> part_failed_;  // one of the two, the newest
   std::optional<protocol::CheckpointWritten> written_;
   std::optional<protocol::Finished> finished_;
 };
@@ -61,7 +62,8 @@ class Member {
   using Received = std::function<void(protocol::Message)>;
 
   /// `listening`: "host:port" that this task really serves, or empty. `received` gets what the master says:
-  /// Roster, GrantPartition, CommitCheckpoint, StopTraining, Dismiss, Refused; any of them may come twice.
+  /// Roster, GrantPartition, CommitCheckpoint, CheckpointFailed, StopTraining, Dismiss, Refused; any of them
+  /// may come twice.
   Member(net::Reactor& reactor, const TaskEnvironment& environment, const std::string& listening,
          Received received);
   ~Member();

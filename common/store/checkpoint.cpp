@@ -191,6 +191,14 @@ Result<std::string> read_part(const std::string& directory, const PartInfo& part
   return bytes;
 }
 
+Status discard(const std::string& directory) {
+  std::error_code code;
+  if (fs::exists(fs::path(directory) / "manifest.json", code)) {
+    return Error{Errc::conflict, format("{}: is committed and stays", directory)};
+  }
+  return remove_checkpoint(directory);
+}
+
 Result<std::size_t> prune(const std::string& checkpoints, std::uint32_t keep) {
   std::vector<Entry> entries;
   std::error_code code;

@@ -34,6 +34,8 @@ Status write_manifest(const std::string& directory, const Manifest& manifest);
 /// Checks that each part is there with its size; checksums are checked by read_part.
 Result<Manifest> read_manifest(const std::string& directory);
 Result<std::string> read_part(const std::string& directory, const PartInfo& part);
+/// Removes a checkpoint that was never committed, so that its parts take no room; one with a manifest stays.
+Status discard(const std::string& directory);
 /// Removes all but the newest `keep` checkpoints (one is always kept), and torn directories older than the
 /// newest. Returns how many went.
 Result<std::size_t> prune(const std::string& checkpoints, std::uint32_t keep);

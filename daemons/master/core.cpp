@@ -50,6 +50,7 @@ void Step::on(const MessageReceived& event) {
                         [&](const protocol::RequestPartition& m) { task_says(event.peer, m); },
                         [&](const protocol::PartitionDone& m) { task_says(event.peer, m); },
                         [&](const protocol::CheckpointPart& m) { task_says(event.peer, m); },
+                        [&](const protocol::CheckpointFailed& m) { task_says(event.peer, m); },
                         [&](const protocol::CheckpointWritten& m) { task_says(event.peer, m); },
                         [&](const protocol::Finished& m) { task_says(event.peer, m); },
                         [&](const auto&) {

@@ -27,6 +27,7 @@ void Step::task_says(PeerId peer, const protocol::RegisterTask& message) {
       send(peer, protocol::StopTraining{job->cause});
     }
     for (const auto& [step, parts] : job->parts) commit_if_whole(id, *job, step);
+    if (job->part_failed && message.key.task == chief_of(id)) send(peer, *job->part_failed);
     return dismiss_if_done(id, *job);
   }
   task->address = message.address;
@@ -141,12 +142,29 @@ void Step::commit_if_whole(JobId id, Job& job, std::uint64_t at_step) {
   send(*chief->second.peer, protocol::CommitCheckpoint{at_step, std::move(parts)});
 }
 
+void Step::task_says(PeerId peer, const protocol::CheckpointFailed& message) {
+  if (speaker(peer, message.key) == nullptr) return;
+  const JobId id = message.key.task.job;
+  Job& job = *find_job(id);
+  if (job.checkpoint && message.step <= job.checkpoint->step) return;
+  const auto chief = job.tasks.find(chief_of(id));
+  job.parts.erase(message.step);
+  if (message.key.task != chief_of(id)) {
+    job.part_failed = message;
+    if (chief != job.tasks.end() && chief->second.peer) send(*chief->second.peer, message);
+  }
+  // A disk stays full for a while; once is enough until a checkpoint succeeds.
+  if (!job.checkpoint_fails)
+    remember(CheckpointLost{id, message.step, message.key.task, message.reason, wall_});
+}
+
 void Step::task_says(PeerId peer, const protocol::CheckpointWritten& message) {
   if (speaker(peer, message.key) == nullptr) return;
   const JobId id = message.key.task.job;
   if (message.key.task != chief_of(id)) return;
   Job& job = *find_job(id);
   std::erase_if(job.parts, [&](const auto& item) { return item.first <= message.step; });
+  if (job.part_failed && job.part_failed->step <= message.step) job.part_failed.reset();
   if (job.checkpoint && job.checkpoint->step >= message.step) return;
   remember(CheckpointCommitted{id, message.step, message.epoch, message.directory, wall_});
 }

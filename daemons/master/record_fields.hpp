@@ -63,6 +63,10 @@ void fields(V& v, CheckpointCommitted& r) {
   v("job", r.job), v("step", r.step), v("epoch", r.epoch), v("directory", r.directory), v("at", r.at);
 }
 template <typename V>
+void fields(V& v, CheckpointLost& r) {
+  v("job", r.job), v("step", r.step), v("task", r.task), v("cause", r.cause), v("at", r.at);
+}
+template <typename V>
 void fields(V& v, TrainerFinished& r) {
   v("key", r.key), v("metrics", r.metrics), v("stopped", r.stopped), v("at", r.at);
 }

@@ -113,6 +113,15 @@ struct CheckpointCommitted {
   WallMillis at = 0;
   friend bool operator==(const CheckpointCommitted&, const CheckpointCommitted&) = default;
 };
+/// The first that failed since the one before succeeded.
+struct CheckpointLost {
+  JobId job{};
+  std::uint64_t step = 0;
+  TaskId task;  // whose part is missing
+  std::string cause;
+  WallMillis at = 0;
+  friend bool operator==(const CheckpointLost&, const CheckpointLost&) = default;
+};
 struct TrainerFinished {
   protocol::TaskKey key;
   std::map<std::string, double> metrics;
@@ -158,7 +167,7 @@ struct JobForgotten {
 
 using Record = std::variant<ClusterFounded, IdsUsed, JobAccepted, GangPlaced, GangComplete, FirstStepDone,
                             EpochDone, RecordsSkipped, CheckpointCommitted, TrainerFinished, StopDecided,
-                            TaskEnded, GangDissolved, JobEnded, JobForgotten>;
+                            TaskEnded, GangDissolved, JobEnded, JobForgotten, CheckpointLost>;
 
 std::string encode(const Record& record);
 /// Errc::corrupt names what is wrong. Fields that are missing have their defaults.

@@ -101,7 +101,15 @@ class Fold {
   void apply(Job& job, const CheckpointCommitted& r) {
     if (job.checkpoint && job.checkpoint->step >= r.step) return;
     job.checkpoint = Checkpoint{r.step, r.epoch, r.directory};
+    job.checkpoint_fails = false;
     tell(job, r.at, "checkpoint", format("checkpoint at step {}", r.step));
+  }
+
+  void apply(Job& job, const CheckpointLost& r) {
+    job.checkpoint_fails = true;
+    tell(job, r.at, "checkpoint_failed",
+         format("no checkpoint at step {}: {} could not write it: {}", r.step, name(r.task), r.cause),
+         name(r.task));
   }
 
   void apply(Job& job, const TrainerFinished& r) {

@@ -88,6 +88,7 @@ struct Job {
   std::optional<Checkpoint> checkpoint;
   std::vector<EpochRow> history;
   std::map<std::string, double> result;  // of the chief
+  bool checkpoint_fails = false;         // the newest one that was tried
   std::uint32_t skipped_count = 0;
   std::vector<std::string> skipped;
   std::vector<JobEvent> events;
@@ -96,6 +97,7 @@ struct Job {
   protocol::Progress progress;
   Ledger ledger;
   std::map<std::uint64_t, std::map<TaskId, protocol::CheckpointPart>> parts;  // by step
+  std::optional<protocol::CheckpointFailed> part_failed;  // the newest; the chief must hear of it
   std::string pending_reason;
   std::optional<Time> placed_at;  // of the current gang
   std::optional<Time> stopping_since;

@@ -50,6 +50,7 @@ class Step {
   void task_says(PeerId peer, const protocol::RequestPartition& message);
   void task_says(PeerId peer, const protocol::PartitionDone& message);
   void task_says(PeerId peer, const protocol::CheckpointPart& message);
+  void task_says(PeerId peer, const protocol::CheckpointFailed& message);
   void task_says(PeerId peer, const protocol::CheckpointWritten& message);
   void task_says(PeerId peer, const protocol::Finished& message);
   /// The task that the peer registered as, if it may still speak for it; else the peer is told to end.

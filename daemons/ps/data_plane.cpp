@@ -58,7 +58,7 @@ void DataPlane::answer(net::DataMessage message) {
   if (outcome.save) {
     const std::uint64_t step = outcome.save->step;
     if (!to_write_.try_put(*outcome.save)) {
-      log::warn("the checkpoint of step {} is passed over: the one before is still being written", step);
+      written_({step, Error{Errc::conflict, "the checkpoint before it is still being written"}});
     }
   }
 }
@@ -68,13 +68,7 @@ void DataPlane::write_parts() {
     const std::string directory =
         settings_.checkpoint_dir + "/" + store::checkpoint_name(saved->step, settings_.identity.incarnation);
     const auto pieces = saved->pieces();
-    const auto part = store::write_part(directory, part_name(settings_.identity.shard), pieces);
-    if (part) {
-      written_({saved->step, *part});
-    } else {
-      log::warn("no checkpoint of step {}: {}; training goes on, the next one is tried as usual", saved->step,
-                part.error().message);
-    }
+    written_({saved->step, store::write_part(directory, part_name(settings_.identity.shard), pieces)});
   }
 }
 

@@ -16,10 +16,10 @@
 
 namespace trainyard::ps {
 
-/// A part that is on disk.
+/// What became of this shard's part of a checkpoint: it is on disk, or why it is not.
 struct Written {
   std::uint64_t step = 0;
-  store::PartInfo part;
+  Result<store::PartInfo> part;
 };
 
 class DataPlane {
@@ -28,7 +28,7 @@ class DataPlane {
     Identity identity;
     std::string checkpoint_dir;  // of the job; each checkpoint is a directory in it
   };
-  /// `written` is called on the writer's thread.
+  /// `written` is called on either thread.
   DataPlane(std::unique_ptr<net::DataServer> server, Core core, Settings settings,
             std::function<void(const Written&)> written);
   /// Ends both threads; a part that is being written is written to its end.

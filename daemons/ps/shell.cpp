@@ -68,12 +68,17 @@ void Shell::serve(const protocol::Roster& roster) {
   }
   plane_ = std::make_unique<DataPlane>(
       std::move(server_), std::move(core), DataPlane::Settings{identity, environment_.checkpoint_dir},
-      [this](const Written& written) {
-        reactor_.post([this, written] {
-          member_->report(protocol::CheckpointPart{environment_.key, written.step, written.part.file,
-                                                   written.part.bytes, written.part.checksum});
-        });
-      });
+      [this](const Written& written) { reactor_.post([this, written] { report(written); }); });
+}
+
+void Shell::report(const Written& written) {
+  if (written.part) {
+    member_->report(protocol::CheckpointPart{environment_.key, written.step, written.part->file,
+                                             written.part->bytes, written.part->checksum});
+    return;
+  }
+  log::warn("no part of the checkpoint of step {}: {}", written.step, written.part.error().message);
+  member_->report(protocol::CheckpointFailed{environment_.key, written.step, written.part.error().message});
 }
 
 Status Shell::restore(Core& core, const std::string& directory) const {

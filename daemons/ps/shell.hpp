@@ -25,6 +25,7 @@ class Shell {
  private:
   void received(const protocol::Message& message);
   void serve(const protocol::Roster& roster);
+  void report(const Written& written);
   Status restore(Core& core, const std::string& directory) const;
   void end(int exit_code);
 

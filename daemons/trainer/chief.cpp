@@ -1,5 +1,9 @@
 #include "daemons/trainer/chief.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
 namespace trainyard::trainer {
 
 bool should_stop_early(const config::EarlyStop& rule, std::span<const EpochRow> history) {
@@ -9,7 +13,8 @@ bool should_stop_early(const config::EarlyStop& rule, std::span<const EpochRow> 
   for (const EpochRow& row : history) {
     const auto metric = row.metrics.find(rule.metric);
     if (metric == row.metrics.end()) continue;
-    const bool better = !best || (less_is_better ? metric->second < *best : metric->second > *best);
+    const bool better = !std::isnan(metric->second) &&
+                        (!best || (less_is_better ? metric->second < *best : metric->second > *best));
     if (better) best = metric->second;
     without = better ? 0 : without + 1;
   }
@@ -24,6 +29,23 @@ Marks Chief::mark(std::uint64_t step, Time now) {
   const bool checkpoint = last || now >= checkpoint_due_;
   if (checkpoint) checkpoint_due_ = now + checkpoint_every_;
   return {checkpoint, last};
+}
+
+void Chief::begin(std::uint64_t step) { awaited_ = step; }
+
+bool Chief::may_commit(std::uint64_t step) const {
+  return step >= awaited_ && step >= committed_ && step != given_up_;
+}
+
+void Chief::committed(std::uint64_t step) {
+  committed_ = std::max(committed_, step);
+  if (awaited_ == step) awaited_ = 0;
+}
+
+bool Chief::give_up(std::uint64_t step) {
+  if (step == 0 || step != awaited_) return false;
+  given_up_ = std::exchange(awaited_, 0);
+  return true;
 }
 
 }  // namespace trainyard::trainer

@@ -1,5 +1,6 @@
-// What rank 0 decides for all: when a checkpoint is due, and with which step training ends. Pure; the time is
-// an argument. The marks travel with rank 0's push, so that every trainer and shard acts at the same step.
+// What rank 0 decides for all: when a checkpoint is due, which one is still hoped for, and with which step
+// training ends. Pure; the time is an argument. The marks travel with rank 0's push, so that every trainer
+// and shard acts at the same step.
 #pragma once
 
 #include <cstdint>
@@ -44,11 +45,24 @@ class Chief {
   void stop() { stopping_ = true; }
   bool stopping() const { return stopping_; }
 
+  // A marked checkpoint is awaited until it is committed, given up, or a newer one begins.
+  /// Its parts are being written.
+  void begin(std::uint64_t step);
+  /// The step that is awaited; 0: none.
+  std::uint64_t awaited() const { return awaited_; }
+  /// All parts are there: shall the manifest be written? Asked twice after a reconnect; not of one that is
+  /// older than the newest, which may be pruned already, nor of one that was given up.
+  bool may_commit(std::uint64_t step) const;
+  void committed(std::uint64_t step);
+  /// A part is missing for good. True when this ends a hope: to be told once, however many parts fail.
+  bool give_up(std::uint64_t step);
+
  private:
   Duration checkpoint_every_;
   std::uint64_t steps_;
   Time checkpoint_due_;
   bool stopping_ = false;
+  std::uint64_t awaited_ = 0, committed_ = 0, given_up_ = 0;  // steps; 0: none
 };
 
 }  // namespace trainyard::trainer

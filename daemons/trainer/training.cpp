@@ -188,7 +188,7 @@ Status Training::train_step(std::uint64_t step) {
   }
   ended_ = *last;
   if (push.marks.checkpoint) {
-    if (const Status saved = save(step, push.marks.last && !stop_asked_); !saved) return saved;
+    save(step, push.marks.last && !stop_asked_);
   }
   end_partition(step);
   if (plan_->ends_epoch(step)) {
@@ -261,7 +261,9 @@ Status Training::hear(const protocol::Message& message) {
   if (const auto* grant = std::get_if<protocol::GrantPartition>(&message)) {
     granted_ = grant->partition;
   } else if (const auto* commit_message = std::get_if<protocol::CommitCheckpoint>(&message)) {
-    return commit(*commit_message);
+    commit(*commit_message);
+  } else if (const auto* failed = std::get_if<protocol::CheckpointFailed>(&message)) {
+    give_up(failed->step, name(failed->key.task), failed->reason);
   } else if (const auto* stop = std::get_if<protocol::StopTraining>(&message)) {
     if (!stop_asked_) log::info("asked to save and stop: {}", stop->reason);
     stop_asked_ = true;
@@ -270,46 +272,59 @@ Status Training::hear(const protocol::Message& message) {
   return {};
 }
 
-Status Training::save(std::uint64_t step, bool last) {
-  const std::string name = store::checkpoint_name(step, number(environment_.key.incarnation));
-  const auto part =
-      write_chief_part(environment_.checkpoint_dir + "/" + name,
-                       {.ended = last, .history = history_, .table = {}}, exchange_->own_state());
-  if (!part) return part.error().with("checkpoint");
-  saving_ = step;
-  link_.report(protocol::CheckpointPart{environment_.key, step, part->file, part->bytes, part->checksum});
-  return {};
+std::string Training::directory_of(std::uint64_t step) const {
+  return environment_.checkpoint_dir + "/" +
+         store::checkpoint_name(step, number(environment_.key.incarnation));
 }
 
-Status Training::commit(const protocol::CommitCheckpoint& message) {
-  if (!is_chief()) return {};
-  const std::string name = store::checkpoint_name(message.step, number(environment_.key.incarnation));
+void Training::save(std::uint64_t step, bool last) {
+  chief_->begin(step);
+  const auto part = write_chief_part(directory_of(step), {.ended = last, .history = history_, .table = {}},
+                                     exchange_->own_state());
+  if (!part) {
+    link_.report(protocol::CheckpointFailed{environment_.key, step, part.error().message});
+    return give_up(step, name(environment_.key.task), part.error().message);
+  }
+  link_.report(protocol::CheckpointPart{environment_.key, step, part->file, part->bytes, part->checksum});
+}
+
+void Training::commit(const protocol::CommitCheckpoint& message) {
+  if (!chief_ || !chief_->may_commit(message.step)) return;
   const std::uint64_t epoch = message.step == 0 ? 0 : plan_->epoch_of(message.step);
   store::Manifest manifest{message.step, epoch, number(environment_.key.incarnation), {}};
   for (const protocol::CheckpointPart& part : message.parts) {
     manifest.parts.push_back({part.file, part.bytes, part.checksum});
   }
-  const std::string directory = environment_.checkpoint_dir + "/" + name;
-  // Asked twice after a reconnect: an older one may have been pruned meanwhile.
-  if (message.step < saving_) return {};
-  if (const Status written = store::write_manifest(directory, manifest); !written)
-    return written.error().with("checkpoint");
+  if (const Status written = store::write_manifest(directory_of(message.step), manifest); !written) {
+    link_.report(protocol::CheckpointFailed{environment_.key, message.step, written.error().message});
+    return give_up(message.step, name(environment_.key.task), written.error().message);
+  }
   const auto pruned = store::prune(environment_.checkpoint_dir, job_.checkpoint.keep);
   if (!pruned) log::warn("old checkpoints stay: {}", pruned.error().message);
-  if (saving_ == message.step) saving_ = 0;
-  link_.report(protocol::CheckpointWritten{environment_.key, message.step, epoch, name});
-  return {};
+  chief_->committed(message.step);
+  link_.report(protocol::CheckpointWritten{
+      environment_.key, message.step, epoch,
+      store::checkpoint_name(message.step, number(environment_.key.incarnation))});
+}
+
+void Training::give_up(std::uint64_t step, const std::string& who, const std::string& reason) {
+  if (!chief_ || !chief_->give_up(step)) return;
+  log::warn("no checkpoint of step {}: {} could not write it: {}; {}", step, who, reason,
+            ended_ ? "going on without it" : "training goes on, the next one is tried as usual");
+  // What is there of it would only make a full disk fuller; the next prune takes what cannot be removed now.
+  (void)store::discard(directory_of(step));
 }
 
 Status Training::await_commit() {
   const Time until = now() + commit_patience;
-  while (saving_ != 0 && !link_.cancelled && now() < until) {
+  while (chief_->awaited() != 0 && !link_.cancelled && now() < until) {
     const auto message = link_.inbox.take_for(50ms);
     if (!message) continue;
     if (const Status heard = hear(*message); !heard) return heard;
   }
   if (link_.cancelled) return cancelled_error();
-  if (saving_ != 0) log::warn("the checkpoint of step {} is not complete; going on without it", saving_);
+  if (chief_->awaited() != 0)
+    log::warn("the checkpoint of step {} is not complete; going on without it", chief_->awaited());
   return {};
 }
 

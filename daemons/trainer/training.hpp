@@ -58,8 +58,10 @@ class Training {
   std::span<const std::uint32_t> order_of(std::uint64_t epoch);
   Status hear(const protocol::Message& message);
   Status hear_all();
-  Status save(std::uint64_t step, bool last);
-  Status commit(const protocol::CommitCheckpoint& message);
+  void save(std::uint64_t step, bool last);
+  void commit(const protocol::CommitCheckpoint& message);
+  void give_up(std::uint64_t step, const std::string& who, const std::string& reason);
+  std::string directory_of(std::uint64_t step) const;
   Status await_commit();
   void end_partition(std::uint64_t step);
   void end_epoch(std::uint64_t step);
@@ -86,7 +88,6 @@ class Training {
   bool ended_ = false;           // the last step is done
   bool stop_asked_ = false;
   std::set<std::string> skipped_;  // "name: reason"
-  std::uint64_t saving_ = 0;       // step of a checkpoint that is not committed yet
   std::optional<protocol::Partition> granted_;
   // of the current partition
   std::uint32_t partition_samples_ = 0;

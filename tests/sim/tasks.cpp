@@ -17,6 +17,11 @@ protocol::Partition partition_of(std::uint64_t step, std::uint32_t rank) {
   return {epoch, static_cast<std::uint32_t>((step - 1) % steps_per_epoch / steps_per_partition), rank};
 }
 
+/// One part in twenty cannot be written; which ones, only the step and the member say.
+bool part_fails(const TaskKey& key, std::uint64_t step) {
+  return mix(step, number(key.task.job), number(key.incarnation), key.task.role, key.task.index) % 20 == 0;
+}
+
 }  // namespace
 
 Process* World::find(const NodeName& name, const TaskKey& key) {
@@ -65,6 +70,10 @@ void World::task_hears(const NodeName& name, const TaskKey& key, const protocol:
   } else if (const auto* commit = std::get_if<protocol::CommitCheckpoint>(&message)) {
     const std::string directory =
         format("{}-{}-{}", number(key.task.job), number(key.incarnation), commit->step);
+    for (const auto& part : commit->parts) {
+      if (part_fails(part.key, commit->step))
+        violation(format("step {} is to be committed without all its parts", commit->step));
+    }
     manifests_[directory] = commit->step;
     task_says(*process,
               protocol::CheckpointWritten{key, commit->step, commit->step / steps_per_epoch, directory},
@@ -103,12 +112,19 @@ void World::task_works(const NodeName& name, const TaskKey& key) {
       const bool told =
           std::any_of(process->unanswered.begin(), process->unanswered.end(), [&](const auto& m) {
             const auto* one = std::get_if<protocol::CheckpointPart>(&m);
-            return one != nullptr && one->step >= step;
+            const auto* none = std::get_if<protocol::CheckpointFailed>(&m);
+            return (one != nullptr && one->step >= step) || (none != nullptr && none->step >= step);
           });
       if (told) continue;
-      std::erase_if(process->unanswered,
-                    [](const auto& m) { return std::holds_alternative<protocol::CheckpointPart>(m); });
-      task_says(*process, part, true);
+      std::erase_if(process->unanswered, [](const auto& m) {
+        return std::holds_alternative<protocol::CheckpointPart>(m) ||
+               std::holds_alternative<protocol::CheckpointFailed>(m);
+      });
+      if (part_fails(key, step)) {
+        task_says(*process, protocol::CheckpointFailed{key, step, "no space left"}, true);
+      } else {
+        task_says(*process, part, true);
+      }
     }
   }
   if (key.task.role != Role::trainer) return;

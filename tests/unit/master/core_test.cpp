@@ -48,6 +48,67 @@ TEST_CASE("a task with a wrong secret, an old incarnation or an ended life is to
   CHECK(cluster.sent<protocol::Refused>().size() == 1);
 }
 
+TEST_CASE("the chief hears at once that a shard could not write its part, and again after a reconnect",
+          "[master]") {
+  Cluster cluster;
+  cluster.add(node("n1"));
+  const JobId id = cluster.submit(order(2, 2));
+  cluster.gather(id);
+  const auto chief = cluster.key(id, Role::trainer, 0);
+  const auto first = cluster.key(id, Role::ps, 0), second = cluster.key(id, Role::ps, 1);
+  const protocol::CheckpointFailed failed{first, 40, "/ck/step-40/ps-0.part: cannot write: No space left"};
+  cluster.say(chief.task, protocol::CheckpointPart{chief, 40, "chief.part", 10, "00000000"});
+  cluster.say(first.task, failed);
+  auto told = cluster.sent<protocol::CheckpointFailed>();
+  REQUIRE(told.size() == 1);
+  CHECK(told[0] == std::pair(cluster.tasks.at(chief.task), failed));
+  CHECK(cluster.job(id).events.back().kind == "checkpoint_failed");
+  CHECK(cluster.job(id).events.back().text ==
+        "no checkpoint at step 40: ps-0 could not write it: /ck/step-40/ps-0.part: cannot write: No space "
+        "left");
+  // The other parts make no checkpoint any more.
+  cluster.say(second.task, protocol::CheckpointPart{second, 40, "ps-1.part", 10, "00000000"});
+  CHECK(cluster.sent<protocol::CommitCheckpoint>().empty());
+  CHECK(cluster.job(id).state == JobState::running);
+
+  cluster.join(chief);
+  told = cluster.sent<protocol::CheckpointFailed>();
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].second == failed);
+  cluster.join(cluster.key(id, Role::trainer, 1));
+  CHECK(cluster.sent<protocol::CheckpointFailed>().empty());
+}
+
+TEST_CASE("of checkpoints that fail one after the other the first is an event, until one succeeds",
+          "[master]") {
+  Cluster cluster;
+  cluster.add(node("n1"));
+  const JobId id = cluster.submit(order());
+  cluster.gather(id);
+  const auto chief = cluster.key(id, Role::trainer, 0), shard = cluster.key(id, Role::ps, 0);
+  const auto lost = [&] {
+    return std::count_if(cluster.records.begin(), cluster.records.end(),
+                         [](const Record& r) { return std::holds_alternative<CheckpointLost>(r); });
+  };
+  cluster.say(shard.task, protocol::CheckpointFailed{shard, 10, "full"});
+  cluster.say(shard.task, protocol::CheckpointFailed{shard, 20, "full"});
+  cluster.say(chief.task, protocol::CheckpointFailed{chief, 30, "full"});
+  CHECK(cluster.sent<protocol::CheckpointFailed>().empty());  // the chief knows
+  CHECK(lost() == 1);
+  cluster.say(chief.task, protocol::CheckpointWritten{chief, 40, 2, "step-40"});
+  cluster.say(shard.task, protocol::CheckpointFailed{shard, 20, "full"});  // repeated after a reconnect
+  CHECK(lost() == 1);
+  CHECK(cluster.sent<protocol::CheckpointFailed>().empty());
+  cluster.say(shard.task, protocol::CheckpointFailed{shard, 50, "full"});
+  CHECK(lost() == 2);
+  CHECK(cluster.job(id).checkpoint->step == 40);
+
+  // What is remembered of it is in the records.
+  State recovered;
+  for (const Record& record : cluster.records) fold(recovered, record);
+  CHECK(recovered.jobs.at(id).checkpoint_fails);
+}
+
 TEST_CASE("a killed trainer takes its gang down and the next incarnation resumes from the checkpoint",
           "[master]") {
   Cluster cluster;

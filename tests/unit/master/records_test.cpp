@@ -35,7 +35,8 @@ std::vector<Record> samples() {
           TaskEnded{key, TaskEnd::lost, 1, 9, 1ull << 33, "cause", {"line"}, 12},
           GangDissolved{JobId{3}, 13},
           JobEnded{JobId{3}, JobEnd::failed, "cause", 14},
-          JobForgotten{JobId{3}}};
+          JobForgotten{JobId{3}},
+          CheckpointLost{JobId{3}, 40, task, "disk full", 15}};
 }
 
 }  // namespace

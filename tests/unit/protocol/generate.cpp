@@ -145,6 +145,10 @@ CheckpointPart make(Random& r) {
   return part(r);
 }
 template <>
+CheckpointFailed make(Random& r) {
+  return {key(r), count(r), foreign(r)};
+}
+template <>
 CheckpointWritten make(Random& r) {
   return {.key = key(r), .step = count(r), .epoch = count(r), .directory = foreign(r)};
 }

@@ -37,6 +37,15 @@ TEST_CASE("of each kind of report the newest is repeated, in the order a new mas
                                              Finished{key, {{"test/accuracy", 0.5}}, false}});
 }
 
+TEST_CASE("of a checkpoint's part the newest outcome is repeated, good or bad", "[runtime]") {
+  Outbox outbox;
+  outbox.add(CheckpointPart{key, 10, "ps-0.part", 1, "00000000"});
+  outbox.add(CheckpointFailed{key, 20, "disk full"});
+  CHECK(outbox.all() == std::vector<Message>{CheckpointFailed{key, 20, "disk full"}});
+  outbox.add(CheckpointPart{key, 30, "ps-0.part", 1, "00000000"});
+  CHECK(outbox.all() == std::vector<Message>{CheckpointPart{key, 30, "ps-0.part", 1, "00000000"}});
+}
+
 TEST_CASE("every epoch that ended is repeated, before the progress that came after", "[runtime]") {
   Outbox outbox;
   outbox.add(progress(10, "evaluate"));
