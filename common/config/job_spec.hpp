@@ -2,10 +2,12 @@
 // Reading and printing are in config/job.hpp; this header is what cores and daemons use.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/time.hpp"
@@ -84,33 +86,126 @@ struct ModelSection {
   std::vector<Layer> layers;
 };
 
-enum class OptimizerKind { sgd };
-enum class ScheduleKind { constant, step, cosine };
+enum class OptimizerKind { sgd, adam, adamw, adagrad, rmsprop, ftrl, lars, lamb };
+enum class ScheduleKind { constant, step, cosine, one_cycle, polynomial };
 
+/// The names of the job file, in the order in which messages list them.
+inline constexpr std::array<std::pair<const char*, OptimizerKind>, 8> optimizer_names{
+    {{"sgd", OptimizerKind::sgd},
+     {"adam", OptimizerKind::adam},
+     {"adamw", OptimizerKind::adamw},
+     {"adagrad", OptimizerKind::adagrad},
+     {"rmsprop", OptimizerKind::rmsprop},
+     {"ftrl", OptimizerKind::ftrl},
+     {"lars", OptimizerKind::lars},
+     {"lamb", OptimizerKind::lamb}}};
+inline constexpr std::array<std::pair<const char*, ScheduleKind>, 5> schedule_names{
+    {{"constant", ScheduleKind::constant},
+     {"step", ScheduleKind::step},
+     {"cosine", ScheduleKind::cosine},
+     {"one_cycle", ScheduleKind::one_cycle},
+     {"polynomial", ScheduleKind::polynomial}}};
+
+/// Options that a kind does not use keep their defaults. The defaults below are those of sgd;
+/// optimizer_defaults() has those of the other kinds.
 struct OptimizerSection {
   OptimizerKind kind = OptimizerKind::sgd;
   double learning_rate = 0.05;
-  double momentum = 0.0;
-  bool nesterov = false;
-  double weight_decay = 0.0;  // not on biases and batch norm
+  double momentum = 0.0;  // sgd, rmsprop, lars
+  bool nesterov = false;  // sgd
+  double weight_decay = 0.0;
+  std::array<double, 2> betas{0.9, 0.999};  // adam, adamw, lamb: of the two moments
+  double epsilon = 1e-8;                    // of the denominator
+  double rho = 0.99;                        // rmsprop: of the mean square
+  bool centered = false;                    // rmsprop
+  double initial_accumulator = 0.0;         // adagrad, ftrl
+  double l1 = 0.0, l2 = 0.0, beta = 1.0;    // ftrl
+  double trust_coefficient = 0.001;         // lars
+  std::vector<std::string> no_decay;        // patterns over tensor names
 };
+
+/// PyTorch's where PyTorch has the rule; the learning rate of sgd is this program's own.
+inline OptimizerSection optimizer_defaults(OptimizerKind kind) {
+  OptimizerSection out{.kind = kind};
+  switch (kind) {
+    case OptimizerKind::sgd:
+    case OptimizerKind::ftrl:
+      break;
+    case OptimizerKind::adam:
+      out.learning_rate = 0.001;
+      break;
+    case OptimizerKind::adamw:
+      out.learning_rate = 0.001;
+      out.weight_decay = 0.01;
+      break;
+    case OptimizerKind::adagrad:
+      out.learning_rate = 0.01;
+      out.epsilon = 1e-10;
+      break;
+    case OptimizerKind::rmsprop:
+      out.learning_rate = 0.01;
+      break;
+    case OptimizerKind::lars:
+      out.momentum = 0.9;
+      break;
+    case OptimizerKind::lamb:
+      out.learning_rate = 0.001;
+      out.epsilon = 1e-6;
+      break;
+  }
+  return out;
+}
 
 struct ScheduleSection {
   ScheduleKind kind = ScheduleKind::constant;
   std::uint64_t warmup_steps = 0;
-  std::uint64_t step_epochs = 30;  // step: every so many epochs the rate is multiplied by `factor`
+  std::uint64_t step_epochs = 30;         // step: every so many epochs the rate is multiplied by `factor`
+  std::vector<std::uint64_t> milestones;  // step: after so many epochs instead; rising
   double factor = 0.1;
+  double min_rate = 0.0;               // cosine
+  double rise = 0.3;                   // one_cycle: share of the steps until the peak
+  double start_divisor = 25;           // one_cycle: the first rate is the peak divided by this
+  double end_divisor = 10'000;         // one_cycle: the last rate is the first divided by this
+  double power = 1.0, end_rate = 0.0;  // polynomial
 };
+
+/// What the history of a training has of each epoch; validation/ only where records validate.
+inline constexpr std::array history_metrics{
+    "train/loss",         "train/accuracy", "validation/loss", "validation/accuracy", "learning_rate",
+    "samples_per_second", "wait/input",     "wait/compute",    "wait/exchange",       "seconds"};
 
 struct EarlyStop {
   std::string metric = "validation/accuracy";
   std::uint32_t patience = 5;  // epochs without improvement
 };
 
+/// Of the mean gradient of a step; at most one of the two is given.
+struct ClipSection {
+  std::optional<double> norm;   // the global norm is at most this
+  std::optional<double> value;  // each value is between minus this and this
+};
+
+struct EmaSection {
+  double decay = 0.999;
+};
+
+/// An entry of `train.parameters`: what holds for the tensors whose names match. Of several entries that
+/// match a tensor, the last one that gives an option decides it.
+struct ParameterRule {
+  std::string match;                    // glob: * any text, ? one character
+  std::optional<double> learning_rate;  // times the rate of the schedule
+  std::optional<double> weight_decay;   // in the place of the optimizer's
+  std::optional<bool> freeze;           // neither sent nor updated
+};
+
 struct TrainSection {
   std::uint32_t epochs = 10;
   OptimizerSection optimizer;
   ScheduleSection schedule;
+  ClipSection clip;
+  std::uint32_t accumulation = 1;  // batches of a trainer whose gradients make one update
+  std::optional<EmaSection> ema;
+  std::vector<ParameterRule> parameters;
   std::uint64_t seed = 7;
   std::optional<EarlyStop> early_stop;
 };

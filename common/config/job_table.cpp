@@ -123,57 +123,6 @@ Table<ModelSection> model_section() {
           later<S>("preset", {}, "A network by name."), later<S>("onnx", {}, "A network from a file.")};
 }
 
-Table<TrainSection> train_section() {
-  using S = TrainSection;
-  using O = OptimizerSection;
-  using C = ScheduleSection;
-  const Table<O> optimizer{
-      choice(&O::kind, "kind", {{"sgd", OptimizerKind::sgd}},
-             {"adam", "adamw", "adagrad", "rmsprop", "ftrl", "lars", "lamb"}, "The update rule."),
-      number(&O::learning_rate, "learning_rate", 0, 1000, "Step size."),
-      number(&O::momentum, "momentum", 0, 0.9999, "Of SGD."),
-      flag(&O::nesterov, "nesterov", "Nesterov's momentum."),
-      number(&O::weight_decay, "weight_decay", 0, 1, "L2 penalty of weights, not of biases and batch norm.")};
-  const Table<C> schedule{
-      choice(&C::kind, "kind",
-             {{"constant", ScheduleKind::constant},
-              {"step", ScheduleKind::step},
-              {"cosine", ScheduleKind::cosine}},
-             {"one_cycle", "polynomial"}, "How the learning rate changes."),
-      integer(&C::warmup_steps, "warmup_steps", 0, 1ull << 40, "Steps of linear growth from 0."),
-      integer(&C::step_epochs, "step_epochs", 1, 1'000'000, "step: epochs between two drops."),
-      number(&C::factor, "factor", 0, 1, "step: what a drop multiplies by.")};
-  const Table<EarlyStop> early{
-      text(&EarlyStop::metric, "metric", "validation/accuracy or validation/loss.",
-           [](const std::string& text) {
-             return text == "validation/accuracy" || text == "validation/loss"
-                        ? std::string()
-                        : format("'{}' is not one of validation/accuracy, validation/loss", shortened(text));
-           }),
-      integer(&EarlyStop::patience, "patience", 1, 100'000, "Epochs without improvement.")};
-  Field<S> early_stop = {
-      "early_stop",
-      "End when a metric no longer improves.",
-      section_schema(early),
-      "section",
-      false,
-      [=](const Node& node, const std::string& path, S& out, Problems& problems) {
-        if (node.kind == Node::Kind::null) return;
-        out.early_stop.emplace();
-        read_section(node, path, early, *out.early_stop, problems);
-      },
-      [=](const S& value) { return value.early_stop ? show_section(early, *value.early_stop) : Json(); },
-      [=](const std::string& path, std::string& out) { section_page(early, path, out); }};
-  return {
-      integer(&S::epochs, "epochs", 1, 1'000'000, "Passes over the training split."),
-      section(&S::optimizer, "optimizer", optimizer, "How values change."),
-      section(&S::schedule, "schedule", schedule, "How the learning rate changes."),
-      later<S>("precision", {"fp32"}, "Of activations and gradients."),
-      integer(&S::seed, "seed", 0, 1ull << 53, "Of initial values, order, augmentation and dropout."),
-      early_stop,
-  };
-}
-
 }  // namespace
 
 Table<JobSpec> job_table() {
@@ -221,6 +170,7 @@ void check_job(const Node& root, const JobSpec& spec, Problems& problems) {
     at("cluster.parameter_servers",
        "strategy parameter_server needs at least 1; or use strategy local with one trainer");
   }
+  check_train(root, spec, problems);
 }
 
 }  // namespace trainyard::config

@@ -1,6 +1,7 @@
 #include <array>
 
 #include "common/config/fields.hpp"
+#include "common/config/lists.hpp"
 #include "common/config/tables.hpp"
 
 namespace trainyard::config {
@@ -273,31 +274,6 @@ Json show_transform(const Transform& transform) {
       return {{"normalize", {{"mean", transform.mean}, {"deviation", transform.deviation}}}};
   }
   return {};
-}
-
-/// A field whose value is a list, each item read by `read` and shown by `show`.
-template <typename T, typename Item>
-Field<T> list_field(std::vector<Item> T::*member, std::string name, std::string doc, std::string type,
-                    Json schema, void (*read)(const Node&, const std::string&, std::vector<Item>&, Problems&),
-                    Json (*show)(const Item&)) {
-  return {name,
-          doc,
-          std::move(schema),
-          type,
-          false,
-          [=](const Node& node, const std::string& path, T& out, Problems& problems) {
-            if (node.kind != Node::Kind::sequence)
-              return problems.add(node.place, path, format("expected a list, got {}", description(node)));
-            (out.*member).clear();
-            for (std::size_t i = 0; i < node.items.size(); ++i)
-              read(node.items[i], format("{}[{}]", path, i), out.*member, problems);
-          },
-          [=](const T& value) {
-            Json out = Json::array();
-            for (const Item& item : value.*member) out.push_back(show(item));
-            return out;
-          },
-          {}};
 }
 
 }  // namespace

@@ -9,10 +9,12 @@ namespace trainyard::config {
 
 Table<JobSpec> job_table();
 Table<ClusterConfig> cluster_table();
+Table<TrainSection> train_section();
 Field<ModelSection> layers_field();
 Field<DataSection> transform_field();
 /// Checks between options; `root` says where they stand.
 void check_job(const Node& root, const JobSpec& spec, Problems& problems);
+void check_train(const Node& root, const JobSpec& spec, Problems& problems);
 void check_cluster(const Node& root, const ClusterConfig& config, Problems& problems);
 /// A JSON value as block YAML that reads back the same.
 std::string yaml_text(const Json& value);

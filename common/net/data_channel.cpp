@@ -13,7 +13,6 @@ namespace trainyard::net {
 
 namespace {
 
-constexpr std::int64_t message_bytes_max = std::int64_t{256} << 20;
 constexpr std::size_t header_bytes_max = std::size_t{4} << 20;
 constexpr int queue_messages_max = 64;
 constexpr int handshake_ms = 3000;
@@ -21,7 +20,7 @@ constexpr int linger_ms = 1000;
 constexpr int reconnect_ms = 50;
 
 void bound(zmq::socket_t& socket) {
-  socket.set(zmq::sockopt::maxmsgsize, message_bytes_max);
+  socket.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(data_message_bytes_max));
   socket.set(zmq::sockopt::handshake_ivl, handshake_ms);
   socket.set(zmq::sockopt::linger, linger_ms);
   socket.set(zmq::sockopt::sndhwm, queue_messages_max);

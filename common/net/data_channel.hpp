@@ -18,6 +18,8 @@
 
 namespace trainyard::net {
 
+inline constexpr std::uint64_t data_message_bytes_max = std::uint64_t{256} << 20;
+
 /// A payload that was received; owns its bytes. Movable. data() is aligned to 4 bytes at least.
 class Payload {
  public:

@@ -1,100 +1,242 @@
 #include "common/optim/optimizer.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <numbers>
 
 #include "common/base/check.hpp"
+#include "common/optim/kernels.hpp"
 
 namespace trainyard::optim {
 namespace {
 
-using Contributions = std::span<const std::span<const float>>;
+using Kind = config::OptimizerKind;
+using kernels::Block;
+using kernels::Kernels;
+using kernels::Numbers;
 
-constexpr std::size_t kBlock =
-    2048;  // floats: sum, values and velocity of a block stay in the first-level cache
+static_assert(kernels::states_max == rule_arrays_max);
 
-void check_sizes(std::size_t size, Contributions contributions) {
-  for (const auto& part : contributions)
-    check(part.size() == size, "a contribution has the size of the values");
-}
+constexpr std::size_t contributors_max = 1024;
 
-/// sum[0..length) = (contribution 0 + contribution 1 + ...) * scale at `begin`.
-void sum_block(Contributions contributions, std::size_t begin, std::size_t length, float scale, float* sum) {
-  std::fill_n(sum, length, 0.0f);
-  for (const auto& part : contributions) {
-    const float* const source = part.data() + begin;
-    for (std::size_t i = 0; i < length; ++i) sum[i] += source[i];
+/// The gradient of a slice, a block at a time. The block stays valid until the next one is asked for.
+class Blocks {
+ public:
+  Blocks(const Gradient& gradient, std::size_t length, const Kernels& set)
+      : gradient_(gradient), length_(length), set_(set) {
+    check(gradient.parts.size() <= contributors_max, "a gradient has a bounded number of contributions");
+    for (std::size_t i = 0; i < gradient.parts.size(); ++i) {
+      check(gradient.parts[i].size() == length, "a contribution has the size of the values");
+      parts_[i] = gradient.parts[i].data();
+    }
   }
-  for (std::size_t i = 0; i < length; ++i) sum[i] *= scale;
-}
 
-void momentum_block(const float* __restrict gradient, float* __restrict value, float* __restrict velocity,
-                    std::size_t length, float rate, float momentum, float decay, bool nesterov) {
-  for (std::size_t i = 0; i < length; ++i) {
-    const float g = gradient[i] + decay * value[i];
-    const float v = momentum * velocity[i] + g;
-    velocity[i] = v;
-    value[i] -= rate * (nesterov ? g + momentum * v : v);
+  /// Calls use(begin, length, gradient) for each block in order.
+  template <typename Use>
+  void each(Use use) {
+    for (std::size_t begin = 0; begin < length_; begin += kernels::block_floats) {
+      const std::size_t length = std::min(kernels::block_floats, length_ - begin);
+      set_.sum(parts_.data(), gradient_.parts.size(), begin, length, gradient_.scale, sum_.data());
+      if (gradient_.bound) set_.clamp(sum_.data(), length, *gradient_.bound);
+      use(begin, length, sum_.data());
+    }
   }
+
+ private:
+  const Gradient& gradient_;
+  const std::size_t length_;
+  const Kernels& set_;
+  alignas(64) std::array<float, kernels::block_floats> sum_;
+  std::array<const float*, contributors_max> parts_;
+};
+
+Block block_of(const Target& target, std::size_t begin, std::size_t length, const float* gradient) {
+  Block block{.gradient = gradient,
+              .value = target.value.data() + begin,
+              .next = target.next.data() + begin,
+              .length = length};
+  for (std::size_t i = 0; i < rule_arrays_max; ++i)
+    block.state[i] = target.arrays[i] == nullptr ? nullptr : target.arrays[i] + begin;
+  return block;
 }
 
-void plain_block(const float* __restrict gradient, float* __restrict value, std::size_t length, float rate,
-                 float decay) {
-  for (std::size_t i = 0; i < length; ++i) value[i] -= rate * (gradient[i] + decay * value[i]);
+Numbers numbers_of(const config::OptimizerSection& optimizer, double rate, std::uint64_t update,
+                   const SliceRule& slice) {
+  Numbers numbers{.rate = static_cast<float>(rate),
+                  .decay = static_cast<float>(slice.decay),
+                  .momentum = static_cast<float>(optimizer.momentum),
+                  .epsilon = static_cast<float>(optimizer.epsilon)};
+  const auto moment = [&](std::size_t i, double keep) {
+    numbers.keep[i] = static_cast<float>(keep);
+    numbers.add[i] = static_cast<float>(1.0 - keep);
+  };
+  const auto t = static_cast<double>(update);
+  switch (optimizer.kind) {
+    case Kind::sgd:
+    case Kind::adagrad:
+    case Kind::lars:
+      break;
+    case Kind::adam:
+    case Kind::adamw:
+    case Kind::lamb: {
+      const double first = 1.0 - std::pow(optimizer.betas[0], t);
+      const double second = 1.0 - std::pow(optimizer.betas[1], t);
+      moment(0, optimizer.betas[0]);
+      moment(1, optimizer.betas[1]);
+      numbers.second_root = static_cast<float>(1.0 / std::sqrt(second));
+      if (optimizer.kind == Kind::lamb) {
+        numbers.first_root = static_cast<float>(1.0 / first);
+        break;
+      }
+      numbers.rate = static_cast<float>(rate / first);
+      if (optimizer.kind == Kind::adamw) {
+        numbers.loss = static_cast<float>(rate * slice.decay);
+        numbers.decay = 0;
+      }
+      break;
+    }
+    case Kind::rmsprop:
+      moment(1, optimizer.rho);
+      break;
+    case Kind::ftrl:
+      numbers.l1 = static_cast<float>(optimizer.l1 * slice.decay);
+      numbers.l2 = static_cast<float>(optimizer.l2 * slice.decay);
+      numbers.beta = static_cast<float>(optimizer.beta);
+      numbers.inverse_rate = static_cast<float>(1.0 / rate);
+      break;
+  }
+  return numbers;
+}
+
+using Rule = void (*)(const Block&, const Numbers&);
+
+Rule rule_of(const config::OptimizerSection& optimizer, const Kernels& set) {
+  switch (optimizer.kind) {
+    case Kind::sgd:
+      if (optimizer.momentum == 0) return set.sgd;
+      return optimizer.nesterov ? set.nesterov : set.momentum;
+    case Kind::adam:
+    case Kind::adamw:
+      return set.adam;
+    case Kind::adagrad:
+      return set.adagrad;
+    case Kind::rmsprop:
+      return set.rmsprop;
+    case Kind::ftrl:
+      return set.ftrl;
+    case Kind::lars:
+      return set.lars;
+    case Kind::lamb:
+      return set.lamb_direction;
+  }
+  return set.sgd;
+}
+
+double ratio_or_one(double above, double below) { return above > 0 && below > 0 ? above / below : 1.0; }
+
+/// Times the rate of a lars slice. The norms cost a pass of their own.
+double lars_ratio(const config::OptimizerSection& optimizer, const SliceRule& slice, const Target& target,
+                  Blocks& blocks, const Kernels& set) {
+  if (slice.kind != ValueKind::weight) return 1.0;
+  double values = 0, gradients = 0;
+  blocks.each([&](std::size_t begin, std::size_t length, const float* gradient) {
+    gradients += set.square_sum(gradient, length);
+    values += set.square_sum(target.value.data() + begin, length);
+  });
+  const double norm = std::sqrt(values);
+  if (norm == 0 || gradients == 0) return 1.0;
+  return optimizer.trust_coefficient * norm / (std::sqrt(gradients) + slice.decay * norm);
+}
+
+/// The directions lie in `next` already.
+void finish_lamb(const SliceRule& slice, double rate, double values, double directions, const Target& target,
+                 const Kernels& set) {
+  const double ratio =
+      slice.kind == ValueKind::weight ? ratio_or_one(std::sqrt(values), std::sqrt(directions)) : 1.0;
+  set.step(target.value.data(), target.next.data(), target.value.size(), static_cast<float>(rate * ratio));
 }
 
 }  // namespace
 
-double learning_rate(const config::ScheduleSection& schedule, double base, std::uint64_t step,
-                     std::uint64_t steps_per_epoch, std::uint64_t steps) {
-  const std::uint64_t warmup = schedule.warmup_steps;
-  if (step < warmup) return base * static_cast<double>(step) / static_cast<double>(warmup);
-  switch (schedule.kind) {
-    case config::ScheduleKind::constant:
-      return base;
-    case config::ScheduleKind::step: {
-      const std::uint64_t epoch = steps_per_epoch == 0 || step == 0 ? 0 : (step - 1) / steps_per_epoch;
-      const std::uint64_t drops = schedule.step_epochs == 0 ? 0 : epoch / schedule.step_epochs;
-      return base * std::pow(schedule.factor, static_cast<double>(drops));
+std::vector<RuleArray> rule_arrays(const config::OptimizerSection& optimizer) {
+  const auto accumulator = static_cast<float>(optimizer.initial_accumulator);
+  switch (optimizer.kind) {
+    case Kind::sgd:
+      if (optimizer.momentum == 0) return {};
+      return {{"velocity", 0}};
+    case Kind::adam:
+    case Kind::adamw:
+    case Kind::lamb:
+      return {{"first_moment", 0}, {"second_moment", 1}};
+    case Kind::adagrad:
+      return {{"square_sum", 0, accumulator}};
+    case Kind::rmsprop: {
+      std::vector<RuleArray> arrays{{"square_mean", 0}};
+      if (optimizer.momentum != 0) arrays.push_back({"velocity", 1});
+      if (optimizer.centered) arrays.push_back({"gradient_mean", 2});
+      return arrays;
     }
-    case config::ScheduleKind::cosine: {
-      if (steps <= warmup) return base;
-      const double done = static_cast<double>(step - warmup) / static_cast<double>(steps - warmup);
-      return base * (1.0 + std::cos(std::numbers::pi * std::min(done, 1.0))) / 2.0;
-    }
+    case Kind::ftrl:
+      return {{"linear", 0}, {"square_sum", 1, accumulator}};
+    case Kind::lars:
+      return {{"velocity", 0}};
   }
-  return base;
+  return {};
 }
 
-void sgd(const config::OptimizerSection& optimizer, double rate, bool decay, std::span<float> values,
-         std::span<float> velocity, Contributions gradients, float scale) {
-  check_sizes(values.size(), gradients);
-  const bool with_momentum = optimizer.momentum != 0.0;
-  check(!with_momentum || velocity.size() == values.size(), "momentum needs a velocity for each value");
-  const float eta = static_cast<float>(rate);
-  const float mu = static_cast<float>(optimizer.momentum);
-  const float lambda = decay ? static_cast<float>(optimizer.weight_decay) : 0.0f;
-  alignas(64) std::array<float, kBlock> sum;
-  for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
-    const std::size_t length = std::min(kBlock, values.size() - begin);
-    sum_block(gradients, begin, length, scale, sum.data());
-    float* const value = values.data() + begin;
-    if (with_momentum) {
-      momentum_block(sum.data(), value, velocity.data() + begin, length, eta, mu, lambda, optimizer.nesterov);
-    } else {
-      plain_block(sum.data(), value, length, eta, lambda);
-    }
+bool needs_whole_tensors(config::OptimizerKind kind) { return kind == Kind::lars || kind == Kind::lamb; }
+
+void update(const config::OptimizerSection& optimizer, double rate, std::uint64_t update,
+            const SliceRule& slice, const Target& target, const Gradient& gradient) {
+  check(target.next.size() == target.value.size(), "as many values come out as go in");
+  const Kernels& set = kernels::best();
+  const kernels::DenormalsAsZero denormals;
+  if (slice.kind == ValueKind::buffer) {
+    const Gradient means{gradient.parts, gradient.scale, std::nullopt};
+    Blocks(means, target.value.size(), set)
+        .each([&](std::size_t begin, std::size_t length, const float* mean) {
+          std::copy_n(mean, length, target.next.data() + begin);
+        });
+    return;
   }
+  Blocks blocks(gradient, target.value.size(), set);
+  for (const RuleArray& array : rule_arrays(optimizer))
+    check(target.arrays[array.place] != nullptr, "a rule has its arrays");
+  rate *= slice.rate;
+  if (optimizer.kind == Kind::lars) rate *= lars_ratio(optimizer, slice, target, blocks, set);
+  const Numbers numbers = numbers_of(optimizer, rate, update, slice);
+  const Rule rule = rule_of(optimizer, set);
+  const bool lamb = optimizer.kind == Kind::lamb;
+  double values = 0, directions = 0;
+  blocks.each([&](std::size_t begin, std::size_t length, const float* mean) {
+    const Block block = block_of(target, begin, length, mean);
+    rule(block, numbers);
+    if (lamb) {
+      values += set.square_sum(block.value, length);
+      directions += set.square_sum(block.next, length);
+    }
+  });
+  if (lamb) finish_lamb(slice, rate, values, directions, target, set);
 }
 
-void mean(std::span<float> values, Contributions contributions, float scale) {
-  check_sizes(values.size(), contributions);
-  for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
-    const std::size_t length = std::min(kBlock, values.size() - begin);
-    sum_block(contributions, begin, length, scale, values.data() + begin);
+double square_sum(const Gradient& gradient, std::size_t length) {
+  const Kernels& set = kernels::best();
+  const kernels::DenormalsAsZero denormals;
+  Blocks blocks(gradient, length, set);
+  double sum = 0;
+  blocks.each([&](std::size_t, std::size_t count, const float* mean) { sum += set.square_sum(mean, count); });
+  return sum;
+}
+
+double clip_factor(double norm, double bound) { return std::min(1.0, bound / (norm + 1e-6)); }
+
+void average(std::span<const float> values, std::span<float> average, double decay, std::uint64_t update) {
+  check(values.size() == average.size(), "an average has the size of the values");
+  if (update <= 1) {
+    std::copy(values.begin(), values.end(), average.begin());
+    return;
   }
+  const kernels::DenormalsAsZero denormals;
+  kernels::best().average(values.data(), average.data(), values.size(), static_cast<float>(1.0 - decay));
 }
 
 }  // namespace trainyard::optim

@@ -14,14 +14,19 @@ std::vector<Slice> slice_over(std::span<const TensorSize> tensors, std::uint32_t
   std::uint64_t offset = 0;
   for (const auto& tensor : tensors) {
     if (tensor.length == 0) continue;
-    const std::uint64_t pieces = (tensor.length + slice_floats_max - 1) / slice_floats_max;
+    if (tensor.frozen) {
+      offset += tensor.length;
+      continue;
+    }
+    const std::uint64_t pieces = (tensor.length - 1) / slice_floats_max + 1;
     const std::uint64_t base = tensor.length / pieces;
     const std::uint64_t longer = tensor.length % pieces;  // the first so many pieces get one float more
     for (std::uint64_t piece = 0; piece < pieces; ++piece) {
       const std::uint64_t length = base + (piece < longer ? 1 : 0);
       const auto least = std::min_element(load.begin(), load.end());
       *least += length;
-      slices.push_back({static_cast<std::uint32_t>(least - load.begin()), offset, length, tensor.kind});
+      slices.push_back({static_cast<std::uint32_t>(least - load.begin()), offset, length, tensor.kind,
+                        tensor.rate, tensor.decay});
       offset += length;
     }
   }

@@ -1,55 +1,20 @@
 #include "common/optim/table.hpp"
 
-#include <cstring>
-#include <limits>
+#include <cmath>
 #include <utility>
 
-#include "common/base/json.hpp"
+#include "common/base/check.hpp"
 #include "common/base/text.hpp"
-#include "common/optim/optimizer.hpp"
+#include "common/optim/schedule.hpp"
 
 namespace trainyard::optim {
 
 namespace {
 
-// On disk: magic, uint32 length of the JSON header, the header, values, velocity; all little-endian, as
-// x86-64 and AArch64 have it in memory.
-constexpr std::string_view magic = "TYT1";
-constexpr std::size_t prefix_bytes = 8;
-constexpr std::size_t header_bytes_max = std::size_t{16} << 20;
-constexpr std::size_t slices_max = 1'000'000;
+// Values that were published and may still be on their way to trainers.
+constexpr std::size_t spare_max = 2;
 
-Error broken(const std::string& what) { return {Errc::corrupt, "saved values: " + what}; }
-
-std::optional<std::uint64_t> number_of(const Json& json, const char* key) {
-  const auto it = json.find(key);
-  if (it == json.end() || !it->is_number_unsigned()) return std::nullopt;
-  return it->get<std::uint64_t>();
-}
-
-std::optional<std::vector<Slice>> slices_of(const Json& json) {
-  const auto list = json.find("slices");
-  if (list == json.end() || !list->is_array() || list->size() > slices_max) return std::nullopt;
-  std::vector<Slice> slices;
-  for (const Json& entry : *list) {
-    if (!entry.is_array() || entry.size() != 4) return std::nullopt;
-    for (const Json& field : entry) {
-      if (!field.is_number_unsigned()) return std::nullopt;
-    }
-    const auto shard = entry[0].get<std::uint64_t>();
-    const auto kind = entry[3].get<std::uint64_t>();
-    if (shard > std::numeric_limits<std::uint32_t>::max() || kind > 2) return std::nullopt;
-    slices.push_back({static_cast<std::uint32_t>(shard), entry[1].get<std::uint64_t>(),
-                      entry[2].get<std::uint64_t>(), static_cast<std::uint8_t>(kind)});
-  }
-  return slices;
-}
-
-std::vector<float> floats_at(std::string_view bytes, std::size_t from, std::size_t count) {
-  std::vector<float> floats(count);
-  if (count > 0) std::memcpy(floats.data(), bytes.data() + from, count * sizeof(float));
-  return floats;
-}
+ValueKind kind_of(const Slice& slice) { return static_cast<ValueKind>(slice.kind); }
 
 }  // namespace
 
@@ -63,6 +28,9 @@ Result<Table> Table::make(const config::TrainSection& train, std::vector<Slice> 
     if (slice.kind > static_cast<std::uint8_t>(ValueKind::buffer)) {
       return Error{Errc::invalid, format("a slice of unknown kind {}", slice.kind)};
     }
+    if (!std::isfinite(slice.rate) || slice.rate < 0 || !std::isfinite(slice.decay) || slice.decay < 0) {
+      return Error{Errc::invalid, "a slice whose rate or decay is no number from 0 on"};
+    }
     // Subtracting keeps lengths from outside from overflowing a sum.
     if (slice.length > left) return Error{Errc::invalid, "the slices hold more than the values"};
     left -= slice.length;
@@ -70,8 +38,11 @@ Result<Table> Table::make(const config::TrainSection& train, std::vector<Slice> 
   if (left != 0) return Error{Errc::invalid, format("{} values belong to no slice", left)};
   if (steps_per_epoch == 0) return Error{Errc::invalid, "an epoch without steps"};
   Table table(train, std::move(slices), steps_per_epoch);
-  if (train.optimizer.momentum != 0) table.velocity_.assign(values.size(), 0.0F);
-  table.values_ = std::make_shared<const std::vector<float>>(std::move(values));
+  for (const RuleArray& array : rule_arrays(train.optimizer)) {
+    table.arrays_.push_back({array.name, array.place, std::vector<float>(values.size(), array.first)});
+  }
+  if (train.ema) table.average_ = values;
+  table.values_ = std::make_shared<std::vector<float>>(std::move(values));
   return table;
 }
 
@@ -80,86 +51,87 @@ double Table::rate(std::uint64_t step) const {
                        steps_per_epoch_ * train_.epochs);
 }
 
-void Table::apply(std::span<const Contribution> contributions) {
-  ++step_;
-  std::uint64_t samples = 0;
-  std::vector<std::span<const float>> given;
+Table::Sum Table::sum_of(std::span<const Contribution> contributions) const {
+  Sum sum;
   for (const Contribution& contribution : contributions) {
     if (contribution.samples == 0) continue;
     check(contribution.gradients.size() == size(), "a contribution has the table's size");
-    samples += contribution.samples;
-    given.push_back(contribution.gradients);
+    sum.samples += contribution.samples;
+    sum.parts.push_back(contribution.gradients);
   }
-  if (samples == 0) return;
+  return sum;
+}
 
-  const auto scale = static_cast<float>(1.0 / static_cast<double>(samples));
+/// Memory for new values: earlier ones that nobody else holds any more, since fresh pages cost as much as the
+/// update itself.
+std::shared_ptr<std::vector<float>> Table::take_spare() {
+  for (auto& spare : spare_) {
+    if (spare.use_count() != 1) continue;
+    // The last holder let go on another thread. Counting up and down once orders its reads before our writes.
+    { const auto joined = spare; }
+    auto taken = std::move(spare);
+    spare = std::move(spare_.back());
+    spare_.pop_back();
+    return taken;
+  }
+  if (spare_.size() >= spare_max) spare_.erase(spare_.begin());
+  return std::make_shared<std::vector<float>>(size());
+}
+
+void Table::apply(std::span<const Contribution> contributions, std::optional<double> norm) {
+  if (train_.clip.norm && !norm) norm = norm_of(square_sums(contributions));
+  ++step_;
+  const Sum sum = sum_of(contributions);
+  if (sum.samples == 0) return;
+  ++updates_;
+
+  const double scale = 1.0 / static_cast<double>(sum.samples);
+  const double clipped = train_.clip.norm ? scale * clip_factor(*norm, *train_.clip.norm) : scale;
   const double step_rate = rate(step_);
-  auto next = std::make_shared<std::vector<float>>(*values_);
-  std::vector<std::span<const float>> parts(given.size());
+  auto next = take_spare();
+  std::vector<std::span<const float>> parts(sum.parts.size());
   std::size_t at = 0;
   for (const Slice& slice : slices_) {
-    for (std::size_t i = 0; i < given.size(); ++i) parts[i] = given[i].subspan(at, slice.length);
-    const auto values = std::span(*next).subspan(at, slice.length);
-    if (slice.kind == static_cast<std::uint8_t>(ValueKind::buffer)) {
-      mean(values, parts, scale);
-    } else {
-      const auto velocity =
-          velocity_.empty() ? std::span<float>{} : std::span(velocity_).subspan(at, slice.length);
-      const bool decay = slice.kind == static_cast<std::uint8_t>(ValueKind::weight);
-      sgd(train_.optimizer, step_rate, decay, values, velocity, parts, scale);
+    for (std::size_t i = 0; i < parts.size(); ++i) parts[i] = sum.parts[i].subspan(at, slice.length);
+    Target target{.value = std::span(*values_).subspan(at, slice.length),
+                  .next = std::span(*next).subspan(at, slice.length)};
+    for (Array& array : arrays_) target.arrays[array.place] = array.floats.data() + at;
+    const bool buffer = kind_of(slice) == ValueKind::buffer;
+    Gradient gradient{parts, static_cast<float>(buffer ? scale : clipped), std::nullopt};
+    if (train_.clip.value) gradient.bound = static_cast<float>(*train_.clip.value);
+    update(train_.optimizer, step_rate, updates_, {kind_of(slice), slice.rate, slice.decay}, target,
+           gradient);
+    if (average_) {
+      average(target.next, std::span(*average_).subspan(at, slice.length), train_.ema->decay, updates_);
     }
     at += slice.length;
   }
-  values_ = std::move(next);
+  spare_.push_back(std::exchange(values_, std::move(next)));
 }
 
-Table::Saved Table::save() const {
-  Json slices = Json::array();
+std::vector<double> Table::square_sums(std::span<const Contribution> contributions) const {
+  const Sum sum = sum_of(contributions);
+  const auto scale = static_cast<float>(sum.samples == 0 ? 0.0 : 1.0 / static_cast<double>(sum.samples));
+  std::vector<double> sums;
+  std::vector<std::span<const float>> parts(sum.parts.size());
+  std::size_t at = 0;
   for (const Slice& slice : slices_) {
-    slices.push_back(Json::array({slice.shard, slice.offset, slice.length, slice.kind}));
+    for (std::size_t i = 0; i < parts.size(); ++i) parts[i] = sum.parts[i].subspan(at, slice.length);
+    const bool counts = kind_of(slice) != ValueKind::buffer;
+    sums.push_back(counts ? square_sum({parts, scale, std::nullopt}, slice.length) : 0.0);
+    at += slice.length;
   }
-  const std::string json = to_text(Json{{"step", step_},
-                                        {"steps_per_epoch", steps_per_epoch_},
-                                        {"values", values_->size()},
-                                        {"velocity", velocity_.size()},
-                                        {"slices", std::move(slices)}});
-  std::string header(magic);
-  const auto length = static_cast<std::uint32_t>(json.size());
-  header.append(reinterpret_cast<const char*>(&length), sizeof(length));
-  return {step_, header + json, values_, velocity_};
+  return sums;
 }
 
-std::array<std::span<const std::byte>, 3> Table::Saved::pieces() const {
-  return {std::as_bytes(std::span(header)), std::as_bytes(std::span(*values)),
-          std::as_bytes(std::span(velocity))};
+Table::Values Table::averages() const {
+  return average_ ? std::make_shared<const std::vector<float>>(*average_) : nullptr;
 }
 
-Result<Table> Table::load(const config::TrainSection& train, std::string_view bytes) {
-  if (bytes.size() < prefix_bytes || !bytes.starts_with(magic)) return broken("not what this program writes");
-  std::uint32_t header_bytes = 0;
-  std::memcpy(&header_bytes, bytes.data() + magic.size(), sizeof(header_bytes));
-  bytes.remove_prefix(prefix_bytes);
-  if (header_bytes > bytes.size() || header_bytes > header_bytes_max) return broken("cut short");
-  const auto json = parse_json(bytes.substr(0, header_bytes), header_bytes_max);
-  if (!json || !json->is_object()) return broken("unreadable header");
-  bytes.remove_prefix(header_bytes);
-
-  const auto step = number_of(*json, "step");
-  const auto steps_per_epoch = number_of(*json, "steps_per_epoch");
-  const auto values = number_of(*json, "values");
-  const auto velocity = number_of(*json, "velocity");
-  auto slices = slices_of(*json);
-  if (!step || !steps_per_epoch || !values || !velocity || !slices) return broken("incomplete header");
-  const std::uint64_t floats = bytes.size() / sizeof(float);
-  if (bytes.size() % sizeof(float) != 0 || *values > floats || *velocity != floats - *values) {
-    return broken("its length does not fit its header");
-  }
-  auto table = make(train, std::move(*slices), *steps_per_epoch, floats_at(bytes, 0, *values));
-  if (!table) return Error{Errc::corrupt, "saved values: " + table.error().message};
-  if (*velocity != table->velocity_.size()) return broken("momentum differs from the job's");
-  table->velocity_ = floats_at(bytes, *values * sizeof(float), *velocity);
-  table->step_ = *step;
-  return table;
+double norm_of(std::span<const double> square_sums) {
+  double sum = 0;
+  for (const double one : square_sums) sum += one;
+  return std::sqrt(sum);
 }
 
 }  // namespace trainyard::optim

@@ -1,12 +1,12 @@
 // The values that one owner updates: a parameter-server shard its slices, a trainer without shards all of
-// them. Values, velocity and the step they belong to; one update a step, and the same bits back after a
-// restart. Pure; belongs to one thread. Published values never change, so that they can be on the wire
-// meanwhile.
+// them. Values, what the update rule keeps, the moving average and the step they belong to; one update a
+// step, and the same bits back after a restart. Pure; belongs to one thread. Published values never change,
+// so that they can be on the wire meanwhile.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,12 +14,10 @@
 
 #include "common/base/result.hpp"
 #include "common/config/job_spec.hpp"
+#include "common/optim/optimizer.hpp"
 #include "common/optim/slices.hpp"
 
 namespace trainyard::optim {
-
-/// As graph::TensorKind and protocol::SliceKind number them.
-enum class ValueKind : std::uint8_t { weight = 0, bias = 1, buffer = 2 };
 
 struct Contribution {
   std::uint32_t samples = 0;         // 0: counts for nothing, `gradients` is not looked at
@@ -30,20 +28,27 @@ class Table {
  public:
   using Values = std::shared_ptr<const std::vector<float>>;
 
-  /// `slices` in the order in which values lie, one after the other; only length and kind matter here.
+  /// `slices` in the order in which values lie, one after the other; shard and offset do not matter here.
   /// steps_per_epoch > 0. Errors: lengths that do not add up to the values, kinds that do not exist.
   static Result<Table> make(const config::TrainSection& train, std::vector<Slice> slices,
                             std::uint64_t steps_per_epoch, std::vector<float> values);
 
   /// The next step: sums the contributions in their order, divides by all samples, updates. Without a single
-  /// sample the step passes and nothing changes.
-  void apply(std::span<const Contribution> contributions);
+  /// sample the step passes and nothing changes. `norm`: of the mean gradient of all tables together, needed
+  /// where the job clips by norm and this is not the only table.
+  void apply(std::span<const Contribution> contributions, std::optional<double> norm = std::nullopt);
+
+  /// For each slice the sum of the squares of its mean gradient, 0 for buffers: what a global norm is made
+  /// of. Changes nothing.
+  std::vector<double> square_sums(std::span<const Contribution> contributions) const;
 
   std::uint64_t step() const { return step_; }  // updates so far
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
   const std::vector<Slice>& slices() const { return slices_; }
   std::size_t size() const { return values_->size(); }
   Values values() const { return values_; }
+  /// The moving average, copied; the values before the first update. Null unless the job has train.ema.
+  Values averages() const;
   double rate(std::uint64_t step) const;
 
   /// The whole state at this step, independent of what the table does next.
@@ -51,23 +56,42 @@ class Table {
     std::uint64_t step = 0;
     std::string header;
     Values values;
-    std::vector<float> velocity;
+    std::vector<std::vector<float>> arrays;
     /// What to write, in order; valid as long as this is.
-    std::array<std::span<const std::byte>, 3> pieces() const;
+    std::vector<std::span<const std::byte>> pieces() const;
   };
   Saved save() const;
-  /// The opposite of writing pieces(). Errors: Errc::corrupt.
+  /// The opposite of writing pieces(). Errors: corrupt; invalid when another optimizer wrote it.
   static Result<Table> load(const config::TrainSection& train, std::string_view bytes);
 
  private:
+  struct Array {
+    std::string_view name;
+    std::size_t place = 0;
+    std::vector<float> floats;
+  };
+  struct Sum {
+    std::uint64_t samples = 0;
+    std::vector<std::span<const float>> parts;
+  };
   Table(const config::TrainSection& train, std::vector<Slice> slices, std::uint64_t steps_per_epoch);
+  Sum sum_of(std::span<const Contribution> contributions) const;
+  std::shared_ptr<std::vector<float>> take_spare();
+  std::vector<std::string> array_names() const;
 
   config::TrainSection train_;
   std::vector<Slice> slices_;
   std::uint64_t steps_per_epoch_ = 1;
   std::uint64_t step_ = 0;
-  Values values_;
-  std::vector<float> velocity_;  // empty without momentum
+  std::uint64_t updates_ = 0;  // steps that had samples
+  std::shared_ptr<std::vector<float>> values_;
+  std::vector<std::shared_ptr<std::vector<float>>> spare_;  // earlier values, still to be let go by others
+  std::vector<Array> arrays_;                               // of the rule
+  std::optional<std::vector<float>> average_;
 };
+
+/// The norm that square sums of slices stand for; in their order, so that it does not depend on who owns
+/// which slice.
+double norm_of(std::span<const double> square_sums);
 
 }  // namespace trainyard::optim

@@ -2,6 +2,8 @@
 
 #include <google/protobuf/stubs/logging.h>
 
+#include <cmath>
+
 #include "common/base/text.hpp"
 #include "common/protocol/bounds.hpp"
 #include "common/protocol/scan.hpp"
@@ -24,6 +26,10 @@ v1::DataKind kind(DataKind kind) {
       return v1::DATA_KIND_VALUES;
     case DataKind::refused:
       return v1::DATA_KIND_REFUSED;
+    case DataKind::squares:
+      return v1::DATA_KIND_SQUARES;
+    case DataKind::norm:
+      return v1::DATA_KIND_NORM;
   }
   return v1::DATA_KIND_UNSPECIFIED;
 }
@@ -40,6 +46,10 @@ std::optional<DataKind> kind(v1::DataKind kind) {
       return DataKind::values;
     case v1::DATA_KIND_REFUSED:
       return DataKind::refused;
+    case v1::DATA_KIND_SQUARES:
+      return DataKind::squares;
+    case v1::DATA_KIND_NORM:
+      return DataKind::norm;
     default:
       return std::nullopt;
   }
@@ -70,6 +80,8 @@ std::optional<SliceKind> kind(v1::SliceKind kind) {
   }
 }
 
+bool from_zero(double value) { return std::isfinite(value) && value >= 0; }
+
 Error wrong(const char* field) {
   return {Errc::invalid, format("data header: field \"{}\" is missing or out of range", field)};
 }
@@ -94,8 +106,13 @@ std::string encode(const DataHeader& header) {
     to.set_offset(slice.offset);
     to.set_length(slice.length);
     to.set_kind(kind(slice.kind));
+    to.set_rate(slice.rate);
+    to.set_decay(slice.decay);
   }
   out.set_reason(header.reason.substr(0, text_bytes_max));
+  out.set_averages(header.averages);
+  for (const double sum : header.square_sums) out.add_square_sums(sum);
+  out.set_norm(header.norm);
   return out.SerializeAsString();
 }
 
@@ -132,15 +149,22 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
                  .epoch = in.epoch(),
                  .steps_per_epoch = in.steps_per_epoch(),
                  .slices = {},
-                 .reason = in.reason()};
+                 .reason = in.reason(),
+                 .averages = in.averages(),
+                 .square_sums = {},
+                 .norm = in.norm()};
   std::uint64_t total = 0;
   for (const auto& slice : in.slices()) {
     const auto slice_kind = kind(slice.kind());
     if (!slice_kind) return wrong("slices.kind");
     if (slice.offset() > count_max) return wrong("slices.offset");
     if (slice.length() > count_max || (total += slice.length()) > count_max) return wrong("slices.length");
-    out.slices.push_back({slice.offset(), slice.length(), *slice_kind});
+    if (!from_zero(slice.rate())) return wrong("slices.rate");
+    if (!from_zero(slice.decay())) return wrong("slices.decay");
+    out.slices.push_back({slice.offset(), slice.length(), *slice_kind, slice.rate(), slice.decay()});
   }
+  // A gradient that is not finite has no finite norm; its trainers hear of it through their next loss.
+  for (const double sum : in.square_sums()) out.square_sums.push_back(sum);
   return out;
 }
 

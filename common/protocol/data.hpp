@@ -17,11 +17,13 @@ enum class DataKind : std::uint8_t {
   push,     // trainer -> shard: gradients of step `sequence`; answered by `values` after the update
   values,   // shard -> trainer: the values after step `sequence`
   refused,  // shard -> trainer: `reason`; a stale incarnation or a wrong size
+  squares,  // shard -> rank 0: `square_sums` of step `sequence`, whose gradients are all there
+  norm,     // rank 0 -> shard: `norm` of step `sequence`; answered by `values` after the update
 };
 
 enum class SliceKind : std::uint8_t {
-  weight,  // optimizer with weight decay
-  bias,    // optimizer without weight decay
+  weight,  // optimizer
+  bias,    // optimizer; biases and norms, which lars and lamb do not scale
   buffer,  // no optimizer: the new value is the mean of what was pushed (running statistics)
 };
 
@@ -31,6 +33,8 @@ struct SliceInfo {
   std::uint64_t offset = 0;  // first float in the flat array
   std::uint64_t length = 0;  // floats
   SliceKind kind = SliceKind::weight;
+  double rate = 1;   // times the step's rate
+  double decay = 0;  // weight decay; ftrl: share of l1 and l2 that holds
   friend bool operator==(const SliceInfo&, const SliceInfo&) = default;
 };
 
@@ -48,6 +52,9 @@ struct DataHeader {
   std::uint64_t steps_per_epoch = 0;  // init: for the learning-rate schedule
   std::vector<SliceInfo> slices;      // init: what the payload holds
   std::string reason;
+  bool averages = false;            // pull: send the moving averages. values: these are they
+  std::vector<double> square_sums;  // squares: of the mean gradient, one for each slice of the shard
+  double norm = 0;                  // norm: of the mean gradient over all shards
   friend bool operator==(const DataHeader&, const DataHeader&) = default;
 };
 

@@ -15,7 +15,8 @@ std::vector<optim::Slice> slices_of(const DataHeader& header) {
   std::vector<optim::Slice> slices;
   slices.reserve(header.slices.size());
   for (const protocol::SliceInfo& slice : header.slices) {
-    slices.push_back({header.shard, slice.offset, slice.length, static_cast<std::uint8_t>(slice.kind)});
+    slices.push_back({header.shard, slice.offset, slice.length, static_cast<std::uint8_t>(slice.kind),
+                      slice.rate, slice.decay});
   }
   return slices;
 }
@@ -49,8 +50,12 @@ Outcome Core::on(Arrival arrival) {
     case DataKind::push:
       on_push(std::move(arrival), outcome);
       break;
+    case DataKind::norm:
+      on_norm(arrival, outcome);
+      break;
     case DataKind::values:
     case DataKind::refused:
+    case DataKind::squares:
       break;  // a shard's own words; nobody waits for an answer to them
   }
   return outcome;
@@ -66,7 +71,8 @@ void Core::on_init(Arrival arrival, Outcome& outcome) {
     if (slices != table_->slices() || arrival.header.steps_per_epoch != table_->steps_per_epoch()) {
       outcome.replies.push_back(refusal(
           arrival,
-          "the checkpoint is of another model, batch size, data set or number of shards than the job"));
+          "the checkpoint is of another model, batch size, data set, number of shards or settings of tensors "
+          "than the job"));
     }
     return;
   }
@@ -86,7 +92,16 @@ void Core::on_init(Arrival arrival, Outcome& outcome) {
 }
 
 void Core::on_pull(Arrival arrival, Outcome& outcome) {
-  if (table_) {
+  if (arrival.header.averages) {
+    Reply reply;
+    if (const auto averages = table_ ? table_->averages() : nullptr) {
+      reply = {arrival.peer, header(DataKind::values, arrival.header.trainer, table_->step()), averages};
+      reply.header.averages = true;
+    } else {
+      reply = refusal(arrival, "this shard keeps no averages");
+    }
+    outcome.replies.push_back(std::move(reply));
+  } else if (table_) {
     outcome.replies.push_back(values_for(arrival.peer, arrival.header.trainer));
   } else {
     pulls_[arrival.header.trainer] = arrival.peer;
@@ -118,16 +133,47 @@ void Core::on_push(Arrival arrival, Outcome& outcome) {
       break;
   }
   const std::uint32_t trainer = arrival.header.trainer;
+  if (squares_) {
+    // Summed already: the double only tells where its trainer is to be answered.
+    pushes_.at(trainer).peer = arrival.peer;
+    if (trainer == 0) outcome.replies.push_back(squares());
+    return;
+  }
   pushes_.insert_or_assign(trainer, std::move(arrival));
-  if (gate_.complete()) apply(outcome);
+  if (!gate_.complete()) return;
+  if (shares_norm()) {
+    squares_ = table_->square_sums(contributions());
+    outcome.replies.push_back(squares());
+  } else {
+    apply(outcome, std::nullopt);
+  }
 }
 
-void Core::apply(Outcome& outcome) {
-  std::vector<optim::Contribution> contributions;  // in rank order, as the map has them
-  for (const auto& [trainer, push] : pushes_) {
-    contributions.push_back({push.header.samples, push.payload.view});
+/// The answer to squares(). It may come twice, and the second one after the update.
+void Core::on_norm(const Arrival& arrival, Outcome& outcome) {
+  const DataHeader& header = arrival.header;
+  if (header.trainer != 0) {
+    outcome.replies.push_back(refusal(arrival, "only rank 0 gives the norm"));
+  } else if (table_ && header.sequence <= gate_.step()) {
+    outcome.replies.push_back(values_for(arrival.peer, header.trainer));
+  } else if (!squares_ || header.sequence != gate_.step() + 1) {
+    outcome.replies.push_back(
+        refusal(arrival, format("a norm of step {}, whose gradients are not all here", header.sequence)));
+  } else {
+    pushes_.at(0).peer = arrival.peer;
+    apply(outcome, header.norm);
   }
-  table_->apply(contributions);
+}
+
+std::vector<optim::Contribution> Core::contributions() const {
+  std::vector<optim::Contribution> out;  // in rank order, as the map has them
+  for (const auto& [trainer, push] : pushes_) out.push_back({push.header.samples, push.payload.view});
+  return out;
+}
+
+void Core::apply(Outcome& outcome, std::optional<double> norm) {
+  table_->apply(contributions(), norm);
+  squares_.reset();
   gate_.pass();
   const DataHeader chief = std::move(pushes_.at(0).header);
   last_ = chief.last;
@@ -136,27 +182,32 @@ void Core::apply(Outcome& outcome) {
   if (chief.checkpoint) outcome.save = table_->save();
 }
 
+DataHeader Core::header(DataKind kind, std::uint32_t trainer, std::uint64_t sequence) const {
+  return {.kind = kind,
+          .job = identity_.job,
+          .incarnation = identity_.incarnation,
+          .trainer = trainer,
+          .shard = identity_.shard,
+          .sequence = sequence};
+}
+
 Reply Core::values_for(const std::string& peer, std::uint32_t trainer) const {
-  DataHeader header{.kind = DataKind::values,
-                    .job = identity_.job,
-                    .incarnation = identity_.incarnation,
-                    .trainer = trainer,
-                    .shard = identity_.shard,
-                    .sequence = table_->step()};
-  header.last = last_;
-  return {peer, std::move(header), table_->values()};
+  Reply reply{peer, header(DataKind::values, trainer, table_->step()), table_->values()};
+  reply.header.last = last_;
+  return reply;
+}
+
+Reply Core::squares() const {
+  Reply reply{pushes_.at(0).peer, header(DataKind::squares, 0, gate_.step() + 1), nullptr};
+  reply.header.square_sums = *squares_;
+  return reply;
 }
 
 Reply Core::refusal(const Arrival& arrival, std::string reason) const {
-  return {arrival.peer,
-          {.kind = DataKind::refused,
-           .job = identity_.job,
-           .incarnation = identity_.incarnation,
-           .trainer = arrival.header.trainer,
-           .shard = identity_.shard,
-           .sequence = arrival.header.sequence,
-           .reason = std::move(reason)},
-          nullptr};
+  Reply reply{arrival.peer, header(DataKind::refused, arrival.header.trainer, arrival.header.sequence),
+              nullptr};
+  reply.header.reason = std::move(reason);
+  return reply;
 }
 
 }  // namespace trainyard::ps

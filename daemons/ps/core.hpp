@@ -47,6 +47,7 @@ struct Identity {
   std::uint32_t incarnation = 0;
   std::uint32_t shard = 0;
   std::uint32_t trainers = 1;
+  std::uint32_t shards = 1;
 };
 
 class Core {
@@ -64,8 +65,13 @@ class Core {
   void on_init(Arrival arrival, Outcome& outcome);
   void on_pull(Arrival arrival, Outcome& outcome);
   void on_push(Arrival arrival, Outcome& outcome);
-  void apply(Outcome& outcome);
+  void on_norm(const Arrival& arrival, Outcome& outcome);
+  void apply(Outcome& outcome, std::optional<double> norm);
+  bool shares_norm() const { return train_.clip.norm && identity_.shards > 1; }
+  std::vector<optim::Contribution> contributions() const;
+  protocol::DataHeader header(protocol::DataKind kind, std::uint32_t trainer, std::uint64_t sequence) const;
   Reply values_for(const std::string& peer, std::uint32_t trainer) const;
+  Reply squares() const;
   Reply refusal(const Arrival& arrival, std::string reason) const;
 
   Identity identity_;
@@ -75,6 +81,8 @@ class Core {
   std::map<std::uint32_t, Arrival> pushes_;     // of the due step, by rank
   std::map<std::uint32_t, std::string> pulls_;  // rank -> peer, waiting for the first values
   bool last_ = false;                           // the applied step was the last one
+  std::optional<std::vector<double>> squares_;  // of the due step, once all have pushed and while its norm is
+                                                // awaited from rank 0
 };
 
 }  // namespace trainyard::ps

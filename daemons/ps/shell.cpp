@@ -56,7 +56,8 @@ void Shell::serve(const protocol::Roster& roster) {
   const Identity identity{.job = number(environment_.key.task.job),
                           .incarnation = number(environment_.key.incarnation),
                           .shard = environment_.key.task.index,
-                          .trainers = job_.cluster.trainers};
+                          .trainers = job_.cluster.trainers,
+                          .shards = job_.cluster.parameter_servers};
   Core core(identity, job_.train);
   if (roster.resume_step > 0) {
     if (const Status restored = restore(core, roster.resume_directory); !restored) {

@@ -6,15 +6,23 @@
 
 namespace trainyard::trainer {
 
+namespace {
+
+bool less_is_better(const std::string& metric) {
+  return metric.ends_with("loss") || metric.starts_with("wait/") || metric == "seconds";
+}
+
+}  // namespace
+
 bool should_stop_early(const config::EarlyStop& rule, std::span<const EpochRow> history) {
-  const bool less_is_better = rule.metric.ends_with("loss");
+  const bool less = less_is_better(rule.metric);
   std::optional<double> best;
   std::uint32_t without = 0;
   for (const EpochRow& row : history) {
     const auto metric = row.metrics.find(rule.metric);
     if (metric == row.metrics.end()) continue;
     const bool better = !std::isnan(metric->second) &&
-                        (!best || (less_is_better ? metric->second < *best : metric->second > *best));
+                        (!best || (less ? metric->second < *best : metric->second > *best));
     if (better) best = metric->second;
     without = better ? 0 : without + 1;
   }

@@ -29,8 +29,8 @@ struct Marks {
   friend bool operator==(const Marks&, const Marks&) = default;
 };
 
-/// The metric did not get better for `patience` epochs. Of a metric named "…/loss" less is better, of others
-/// more. An epoch without the metric counts for nothing.
+/// The metric did not get better for `patience` epochs. Of losses ("…/loss") and of times ("wait/…",
+/// "seconds") less is better, of all others more. An epoch without the metric counts for nothing.
 bool should_stop_early(const config::EarlyStop& rule, std::span<const EpochRow> history);
 
 class Chief {

@@ -14,7 +14,10 @@ constexpr const char* file_name = "chief.part";
 
 Result<store::PartInfo> write_chief_part(const std::string& directory, const ChiefPart& part,
                                          const std::optional<optim::Table::Saved>& table) {
-  Json json{{"ended", part.ended}, {"history", Json::array()}};
+  const auto& sums = part.epoch_so_far;
+  Json json{{"ended", part.ended},
+            {"history", Json::array()},
+            {"epoch_so_far", {{"loss", sums.loss}, {"correct", sums.correct}, {"samples", sums.samples}}}};
   for (const EpochRow& row : part.history) {
     Json metrics = Json::object();
     for (const auto& [key, value] : row.metrics) metrics[key] = value;
@@ -51,10 +54,6 @@ Result<ChiefPart> read_chief_part(const std::string& directory) {
     part.table = bytes->substr(sizeof length + length);
     if (!json->is_object() || !json->contains("history") || !(*json)["history"].is_array())
       return corrupt("has no history");
-    if (const auto ended = json->find("ended"); ended != json->end()) {
-      if (!ended->is_boolean()) return corrupt("'ended' is neither true nor false");
-      part.ended = ended->get<bool>();
-    }
     for (const Json& row : (*json)["history"]) {
       if (!row.is_object() || !row.contains("epoch") || !row["epoch"].is_number_unsigned() ||
           !row.contains("step") || !row["step"].is_number_unsigned() || !row.contains("metrics") ||
@@ -68,6 +67,19 @@ Result<ChiefPart> read_chief_part(const std::string& directory) {
         if (value.is_number()) out.metrics[key] = value.get<double>();
       }
     }
+    const auto ended = json->find("ended");
+    if (ended == json->end() || !ended->is_boolean())
+      return corrupt("does not say whether training has ended");
+    part.ended = ended->get<bool>();
+    const auto sums = json->find("epoch_so_far");
+    if (sums == json->end() || !sums->is_object() || !sums->contains("loss") ||
+        !(*sums)["loss"].is_number() || !sums->contains("correct") ||
+        !(*sums)["correct"].is_number_unsigned() || !sums->contains("samples") ||
+        !(*sums)["samples"].is_number_unsigned()) {
+      return corrupt("has no sums of the epoch");
+    }
+    part.epoch_so_far = {(*sums)["loss"].get<double>(), (*sums)["correct"].get<std::uint64_t>(),
+                         (*sums)["samples"].get<std::uint64_t>()};
     return part;
   }
   return corrupt("not in the manifest");

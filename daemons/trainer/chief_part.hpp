@@ -16,6 +16,10 @@ namespace trainyard::trainer {
 struct ChiefPart {
   bool ended = false;  // no training is left after this step
   std::vector<EpochRow> history;
+  struct {
+    double loss = 0;
+    std::uint64_t correct = 0, samples = 0;
+  } epoch_so_far;     // sums of rank 0 over the steps of the epoch that is not in the history yet
   std::string table;  // what optim::Table::load takes; empty with shards
 };
 

@@ -5,6 +5,7 @@
 
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
+#include "daemons/trainer/flat.hpp"
 
 namespace trainyard::trainer {
 
@@ -16,16 +17,6 @@ namespace {
 constexpr Duration poll_patience = 100ms;  // how soon `cancelled` is seen
 
 Time now() { return std::chrono::steady_clock::now(); }
-
-void scatter(std::span<const protocol::SliceInfo> slices, std::span<const float> from,
-             std::span<float> flat) {
-  std::size_t at = 0;
-  for (const protocol::SliceInfo& slice : slices) {
-    std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(at), slice.length,
-                flat.begin() + static_cast<std::ptrdiff_t>(slice.offset));
-    at += slice.length;
-  }
-}
 
 }  // namespace
 
@@ -43,15 +34,32 @@ Result<std::unique_ptr<ShardExchange>> ShardExchange::connect(Settings settings,
     if (!client) return client.error().with(format("shard at {}", endpoint));
     exchange->shards_.push_back({endpoint, std::move(*client), {}, 0});
   }
-  const auto slices =
-      optim::slice_over(exchange->settings_.tensors, static_cast<std::uint32_t>(exchange->shards_.size()),
-                        exchange->settings_.slice_floats_max);
-  for (const optim::Slice& slice : slices) {
-    Shard& shard = exchange->shards_[slice.shard];
-    shard.slices.push_back({slice.offset, slice.length, static_cast<protocol::SliceKind>(slice.kind)});
-    shard.floats += slice.length;
-  }
+  if (const Status shared = exchange->share_out(); !shared) return shared.error();
   return exchange;
+}
+
+Status ShardExchange::share_out() {
+  const bool whole = optim::needs_whole_tensors(settings_.train.optimizer.kind);
+  const auto slices = optim::slice_over(settings_.tensors, static_cast<std::uint32_t>(shards_.size()),
+                                        whole ? optim::slice_floats_whole : settings_.slice_floats_max);
+  for (const optim::Slice& slice : slices) {
+    Shard& shard = shards_[slice.shard];
+    shard.slices.push_back(
+        {slice.offset, slice.length, static_cast<protocol::SliceKind>(slice.kind), slice.rate, slice.decay});
+    shard.floats += slice.length;
+    owners_.push_back(slice.shard);
+  }
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    const std::uint64_t bytes = shards_[i].floats * sizeof(float);
+    if (bytes <= net::data_message_bytes_max) continue;
+    return Error{
+        Errc::invalid,
+        format("cluster.parameter_servers: shard ps-{} would own {} of values, a message carries {}; "
+               "use more shards{}",
+               i, size_text(bytes), size_text(net::data_message_bytes_max),
+               whole ? ", or an optimizer that may cut tensors (not lars, lamb)" : "")};
+  }
+  return {};
 }
 
 DataHeader ShardExchange::header(DataKind kind, std::uint32_t shard) const {
@@ -65,15 +73,17 @@ DataHeader ShardExchange::header(DataKind kind, std::uint32_t shard) const {
 net::SharedFloats ShardExchange::gather(const Shard& shard, std::span<const float> flat) const {
   auto floats = std::make_shared<std::vector<float>>();
   floats->reserve(shard.floats);
-  for (const protocol::SliceInfo& slice : shard.slices) {
-    const auto part = flat.subspan(slice.offset, slice.length);
-    floats->insert(floats->end(), part.begin(), part.end());
-  }
+  trainer::gather(shard.slices, flat, *floats);
   return floats;
 }
 
+void ShardExchange::send(std::uint32_t shard, const std::vector<Outgoing>& messages) {
+  for (const Outgoing& message : messages)
+    shards_[shard].client->send(protocol::encode(message.header), message.payload);
+}
+
 Result<std::uint64_t> ShardExchange::begin(std::span<float> values) {
-  std::vector<std::vector<Outgoing>> sent(shards_.size());
+  Sent sent(shards_.size());
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
     if (settings_.rank == 0) {
       DataHeader init = header(DataKind::init, i);
@@ -82,13 +92,12 @@ Result<std::uint64_t> ShardExchange::begin(std::span<float> values) {
       sent[i].push_back({std::move(init), gather(shards_[i], values)});
     }
     sent[i].push_back({header(DataKind::pull, i), nullptr});
-    for (const Outgoing& message : sent[i]) {
-      shards_[i].client->send(protocol::encode(message.header), message.payload);
-    }
+    send(i, sent[i]);
   }
   std::optional<std::uint64_t> step;
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
-    const auto answer = await_values(i, sent[i], std::nullopt, values);
+    const auto answer = await_values(
+        i, sent[i], [](const DataHeader& got) { return !got.averages; }, values);
     if (!answer) return answer.error();
     if (step && *step != answer->sequence) {
       return Error{Errc::corrupt, format("shard ps-{} is at step {}, the ones before it at step {}", i,
@@ -96,11 +105,11 @@ Result<std::uint64_t> ShardExchange::begin(std::span<float> values) {
     }
     step = answer->sequence;
   }
-  return *step;
+  return step_ = *step;
 }
 
 Result<bool> ShardExchange::step(const Push& push, std::span<float> values) {
-  std::vector<std::vector<Outgoing>> sent(shards_.size());
+  Sent sent(shards_.size());
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
     DataHeader push_header = header(DataKind::push, i);
     push_header.sequence = push.step;
@@ -109,19 +118,70 @@ Result<bool> ShardExchange::step(const Push& push, std::span<float> values) {
     push_header.last = push.marks.last;
     sent[i].push_back(
         {std::move(push_header), push.samples == 0 ? nullptr : gather(shards_[i], push.gradients)});
-    shards_[i].client->send(protocol::encode(sent[i][0].header), sent[i][0].payload);
+    send(i, sent[i]);
+  }
+  if (settings_.train.clip.norm && settings_.rank == 0 && shards_.size() > 1) {
+    if (const Status shared = share_norm(push.step, sent); !shared) return shared.error();
   }
   bool last = false;
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
-    const auto answer = await_values(i, sent[i], push.step, values);
+    // An answer to what was sent twice may come twice; the step tells.
+    const auto answer = await_values(
+        i, sent[i], [&](const DataHeader& got) { return !got.averages && got.sequence == push.step; },
+        values);
     if (!answer) return answer.error();
     last = last || answer->last;
   }
+  step_ = push.step;
   return last;
 }
 
-Result<DataHeader> ShardExchange::await_values(std::uint32_t index, const std::vector<Outgoing>& sent,
-                                               std::optional<std::uint64_t> step, std::span<float> values) {
+Status ShardExchange::share_norm(std::uint64_t step, Sent& sent) {
+  std::vector<std::vector<double>> squares;
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    auto answer = await(i, sent[i], [&](const DataHeader& got) {
+      return got.kind == DataKind::squares && got.sequence == step;
+    });
+    if (!answer) return answer.error();
+    if (answer->header.square_sums.size() != shards_[i].slices.size()) {
+      return Error{Errc::corrupt,
+                   format("shard ps-{} at {} knows {} slices instead of {}", i, shards_[i].endpoint,
+                          answer->header.square_sums.size(), shards_[i].slices.size())};
+    }
+    squares.push_back(std::move(answer->header.square_sums));
+  }
+  // In the order of the slices, so that the number of shards changes no bit.
+  std::vector<double> all;
+  std::vector<std::size_t> taken(shards_.size(), 0);
+  for (const std::uint32_t owner : owners_) all.push_back(squares[owner][taken[owner]++]);
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    DataHeader norm = header(DataKind::norm, i);
+    norm.sequence = step;
+    norm.norm = optim::norm_of(all);
+    sent[i] = {{std::move(norm), nullptr}};
+    send(i, sent[i]);
+  }
+  return {};
+}
+
+Status ShardExchange::averages(std::span<float> values) {
+  Sent sent(shards_.size());
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    DataHeader pull = header(DataKind::pull, i);
+    pull.averages = true;
+    sent[i].push_back({std::move(pull), nullptr});
+    send(i, sent[i]);
+  }
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto answer = await_values(
+        i, sent[i], [&](const DataHeader& got) { return got.averages && got.sequence == step_; }, values);
+    if (!answer) return answer.error();
+  }
+  return {};
+}
+
+Result<ShardExchange::Answer> ShardExchange::await(std::uint32_t index, const std::vector<Outgoing>& sent,
+                                                   const Wanted& wanted) {
   Shard& shard = shards_[index];
   Time retry_at = now() + settings_.retry;
   while (!cancelled_) {
@@ -130,7 +190,7 @@ Result<DataHeader> ShardExchange::await_values(std::uint32_t index, const std::v
       if (now() < retry_at) continue;
       // The shard applies a step once, however often it hears of it.
       log::debug("shard ps-{} at {} is silent, sending again", index, shard.endpoint);
-      for (const Outgoing& again : sent) shard.client->send(protocol::encode(again.header), again.payload);
+      send(index, sent);
       retry_at = now() + settings_.retry;
       continue;
     }
@@ -140,53 +200,24 @@ Result<DataHeader> ShardExchange::await_values(std::uint32_t index, const std::v
     if (answer->kind == DataKind::refused) {
       return Error{Errc::refused, format("shard ps-{} at {}: {}", index, shard.endpoint, answer->reason)};
     }
-    // An answer to what was sent twice may come twice; the step tells.
-    if (answer->kind != DataKind::values || (step && answer->sequence != *step)) continue;
-    const auto floats = message->payload.floats();
-    if (floats.size() != shard.floats) {
-      return Error{Errc::corrupt, format("shard ps-{} at {} sent {} values instead of {}", index,
-                                         shard.endpoint, floats.size(), shard.floats)};
-    }
-    scatter(shard.slices, floats, values);
-    return std::move(*answer);
+    if (wanted(*answer)) return Answer{std::move(*answer), std::move(message->payload)};
   }
   return cancelled_error();
 }
 
-LocalExchange::LocalExchange(const config::TrainSection& train, std::vector<optim::TensorSize> tensors,
-                             std::uint64_t steps_per_epoch)
-    : train_(train), slices_(optim::slice_over(tensors, 1)), steps_per_epoch_(steps_per_epoch) {}
-
-Status LocalExchange::restore(std::string_view bytes) {
-  auto table = optim::Table::load(train_, bytes);
-  if (!table) return table.error();
-  if (table->slices() != slices_ || table->steps_per_epoch() != steps_per_epoch_) {
-    return Error{Errc::corrupt, "the checkpoint is of another model, batch size or data set than the job"};
+Result<DataHeader> ShardExchange::await_values(std::uint32_t index, const std::vector<Outgoing>& sent,
+                                               const Wanted& wanted, std::span<float> values) {
+  auto answer =
+      await(index, sent, [&](const DataHeader& got) { return got.kind == DataKind::values && wanted(got); });
+  if (!answer) return answer.error();
+  const Shard& shard = shards_[index];
+  const auto floats = answer->payload.floats();
+  if (floats.size() != shard.floats) {
+    return Error{Errc::corrupt, format("shard ps-{} at {} sent {} values instead of {}", index,
+                                       shard.endpoint, floats.size(), shard.floats)};
   }
-  table_ = std::move(*table);
-  return {};
-}
-
-Result<std::uint64_t> LocalExchange::begin(std::span<float> values) {
-  if (!table_) {
-    auto table = optim::Table::make(train_, slices_, steps_per_epoch_, {values.begin(), values.end()});
-    if (!table) return table.error();
-    table_ = std::move(*table);
-  }
-  std::copy(table_->values()->begin(), table_->values()->end(), values.begin());
-  return table_->step();
-}
-
-Result<bool> LocalExchange::step(const Push& push, std::span<float> values) {
-  check(push.step == table_->step() + 1, "steps come one after the other");
-  const optim::Contribution own{push.samples, push.gradients};
-  table_->apply(std::span(&own, 1));
-  std::copy(table_->values()->begin(), table_->values()->end(), values.begin());
-  return push.marks.last;
-}
-
-std::optional<optim::Table::Saved> LocalExchange::own_state() const {
-  return table_ ? std::optional(table_->save()) : std::nullopt;
+  scatter(shard.slices, floats, values);
+  return std::move(answer->header);
 }
 
 }  // namespace trainyard::trainer

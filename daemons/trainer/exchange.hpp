@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,7 +21,7 @@
 
 namespace trainyard::trainer {
 
-/// What one trainer knows after its backward pass.
+/// What one trainer knows after its backward passes.
 struct Push {
   std::uint64_t step = 0;
   std::uint32_t samples = 0;
@@ -36,6 +37,8 @@ class Exchange {
   virtual Result<std::uint64_t> begin(std::span<float> values) = 0;
   /// Returns once the step is applied and `values` are the new ones. True: training ends with this step.
   virtual Result<bool> step(const Push& push, std::span<float> values) = 0;
+  /// The moving averages after the last step, where the job has train.ema; what is frozen is left alone.
+  virtual Status averages(std::span<float> values) = 0;
   /// State that no shard keeps and that a checkpoint needs.
   virtual std::optional<optim::Table::Saved> own_state() const { return std::nullopt; }
 };
@@ -51,15 +54,18 @@ class ShardExchange final : public Exchange {
     std::uint32_t rank = 0;
     std::vector<std::string> shards;  // endpoints, by index
     std::vector<optim::TensorSize> tensors;
+    config::TrainSection train;
     std::uint64_t steps_per_epoch = 1;
-    std::uint64_t slice_floats_max = 65536;
+    std::uint64_t slice_floats_max = optim::slice_floats_usual;  // unless the rule needs whole tensors
     Duration retry = std::chrono::seconds(2);  // without an answer so long: the same is sent again
   };
+  /// Errors: a shard would own more than one message can carry.
   static Result<std::unique_ptr<ShardExchange>> connect(Settings settings,
                                                         const std::atomic<bool>& cancelled);
 
   Result<std::uint64_t> begin(std::span<float> values) override;
   Result<bool> step(const Push& push, std::span<float> values) override;
+  Status averages(std::span<float> values) override;
 
  private:
   struct Shard {
@@ -72,17 +78,32 @@ class ShardExchange final : public Exchange {
     protocol::DataHeader header;
     net::SharedFloats payload;
   };
+  struct Answer {
+    protocol::DataHeader header;
+    net::Payload payload;
+  };
+  /// What was sent to each shard, to be sent again when it is silent.
+  using Sent = std::vector<std::vector<Outgoing>>;
+  using Wanted = std::function<bool(const protocol::DataHeader&)>;
+
   ShardExchange(Settings settings, const std::atomic<bool>& cancelled);
+  Status share_out();
   protocol::DataHeader header(protocol::DataKind kind, std::uint32_t shard) const;
   net::SharedFloats gather(const Shard& shard, std::span<const float> flat) const;
-  /// Sends, and sends again, until the shard answers with the values after `step` (any step, where not
-  /// given).
+  void send(std::uint32_t shard, const std::vector<Outgoing>& messages);
+  /// Waits, and sends again, until the shard answers with something that is wanted.
+  Result<Answer> await(std::uint32_t shard, const std::vector<Outgoing>& sent, const Wanted& wanted);
   Result<protocol::DataHeader> await_values(std::uint32_t shard, const std::vector<Outgoing>& sent,
-                                            std::optional<std::uint64_t> step, std::span<float> values);
+                                            const Wanted& wanted, std::span<float> values);
+  /// Of rank 0 in a job that clips by norm over several shards: sums up what the shards know of the step and
+  /// tells them. `sent` becomes what was sent last.
+  Status share_norm(std::uint64_t step, Sent& sent);
 
   const Settings settings_;
   const std::atomic<bool>& cancelled_;
   std::vector<Shard> shards_;
+  std::vector<std::uint32_t> owners_;  // of all slices in the order of their offsets: the shard
+  std::uint64_t step_ = 0;             // that the values belong to
 };
 
 /// One trainer and no shard: the same update, in this process.
@@ -95,6 +116,7 @@ class LocalExchange final : public Exchange {
 
   Result<std::uint64_t> begin(std::span<float> values) override;
   Result<bool> step(const Push& push, std::span<float> values) override;
+  Status averages(std::span<float> values) override;
   std::optional<optim::Table::Saved> own_state() const override;
 
  private:
@@ -102,6 +124,7 @@ class LocalExchange final : public Exchange {
   std::vector<optim::Slice> slices_;
   const std::uint64_t steps_per_epoch_;
   std::optional<optim::Table> table_;
+  std::vector<float> gathered_;  // gradients of what is not frozen
 };
 
 }  // namespace trainyard::trainer

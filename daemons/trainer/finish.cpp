@@ -69,6 +69,7 @@ Status Training::finish() {
   std::map<std::string, double> metrics;
   if (!history_.empty()) metrics = history_.back().metrics;
   tell_progress("test", step, metrics);
+  if (const Status taken = take_averages(); !taken) return taken;
   const auto& records = split_.test.empty() ? split_.validation : split_.test;
   const Evaluation test = evaluate(*network_, *dataset_, *pipeline_, records, job_.data.batch_size,
                                    std::max(1u, job_.data.loaders), link_.cancelled);

@@ -6,8 +6,8 @@
 
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
-#include "common/optim/optimizer.hpp"
-#include "common/store/checkpoint.hpp"
+#include "common/optim/parameters.hpp"
+#include "common/optim/schedule.hpp"
 #include "daemons/trainer/chief_part.hpp"
 
 namespace trainyard::trainer {
@@ -17,7 +17,6 @@ namespace {
 constexpr std::uint64_t steps_ahead = 4;  // that the loader works on
 constexpr Duration progress_every = 250ms;
 constexpr Duration lease_without_master = 1s;  // then a trainer goes on by itself
-constexpr Duration commit_patience = 30s;      // for the manifest of the last checkpoint
 constexpr std::size_t bad_named_max = 100;
 constexpr std::size_t skipped_max = 10'000;
 
@@ -56,7 +55,14 @@ Status Training::prepare() {
                             {.batch_max = job_.data.batch_size, .training = true, .seed = job_.train.seed});
   if (!network) return Error{Errc::invalid, network.error().message};
   network_ = std::move(*network);
-  const data::Geometry geometry{split_.train.size(), job_.cluster.trainers, job_.data.batch_size};
+  std::vector<optim::NamedTensor> names;
+  for (const graph::TensorInfo& tensor : network_->tensors())
+    names.push_back({tensor.name, tensor.length, static_cast<optim::ValueKind>(tensor.kind)});
+  auto tensors = optim::tensor_sizes(job_.train, names);
+  if (!tensors) return tensors.error();
+  tensors_ = std::move(*tensors);
+  const data::Geometry geometry{split_.train.size(), job_.cluster.trainers,
+                                job_.data.batch_size * job_.train.accumulation};
   plan_.emplace(geometry, job_.train.epochs, environment_.key.task.index);
   loader_ = std::make_unique<data::Loader>(*dataset_, *pipeline_, std::max(1u, job_.data.loaders),
                                            static_cast<std::uint32_t>(steps_ahead), job_.train.seed);
@@ -82,10 +88,6 @@ Status Training::await_roster() {
 }
 
 Status Training::connect() {
-  std::vector<optim::TensorSize> tensors;
-  for (const graph::TensorInfo& tensor : network_->tensors()) {
-    tensors.push_back({tensor.length, static_cast<std::uint8_t>(tensor.kind)});
-  }
   std::vector<std::pair<std::uint32_t, std::string>> shards;
   for (const protocol::Member& member : roster_.members) {
     if (member.task.role == Role::ps) shards.emplace_back(member.task.index, member.address);
@@ -97,13 +99,14 @@ Status Training::connect() {
     if (job_.cluster.trainers != 1) {
       return Error{Errc::invalid, "cluster.parameter_servers: several trainers need at least one shard"};
     }
-    local = std::make_unique<LocalExchange>(job_.train, std::move(tensors), steps_per_epoch);
+    local = std::make_unique<LocalExchange>(job_.train, tensors_, steps_per_epoch);
   } else {
     ShardExchange::Settings settings{.job = number(environment_.key.task.job),
                                      .incarnation = number(environment_.key.incarnation),
                                      .rank = environment_.key.task.index,
                                      .shards = {},
-                                     .tensors = std::move(tensors),
+                                     .tensors = tensors_,
+                                     .train = job_.train,
                                      .steps_per_epoch = steps_per_epoch};
     for (auto& [index, address] : shards) settings.shards.push_back(std::move(address));
     auto exchange = ShardExchange::connect(std::move(settings), link_.cancelled);
@@ -116,6 +119,9 @@ Status Training::connect() {
     if (!part) return part.error();
     history_ = std::move(part->history);
     ended_ = part->ended;
+    sums_.loss = part->epoch_so_far.loss;
+    sums_.correct = part->epoch_so_far.correct;
+    sums_.samples = part->epoch_so_far.samples;
     if (local) {
       if (const Status restored = local->restore(part->table); !restored)
         return restored.error().with(directory);
@@ -136,9 +142,10 @@ Status Training::connect() {
 Status Training::train() {
   if (is_chief()) {
     chief_.emplace(job_.checkpoint.every, plan_->steps(), now());
-    if (stop_asked_) chief_->stop();
+    if (stop_asked_ || (job_.train.early_stop && should_stop_early(*job_.train.early_stop, history_)))
+      chief_->stop();
   }
-  sums_ = {.since = now()};
+  sums_.since = now();
   for (std::uint64_t step = start_ + 1; step <= plan_->steps() && !ended_; ++step) {
     if (const Status done = train_step(step); !done) return done;
   }
@@ -151,49 +158,29 @@ Status Training::train_step(std::uint64_t step) {
   if (const Status leased = lease(step); !leased) return leased;
   if (link_.cancelled) return cancelled_error();
   request_ahead(step);
-  const Time began = now();
-  const auto batch = loader_->next();
-  check(batch.has_value() && batch->step == step, "the loader gives what was requested, in order");
-  if (!batch->bad.empty() && job_.data.fail_on_bad_record) {
-    return Error{Errc::invalid, format("data.on_bad_record is fail: {}", batch->bad.front())};
+  Push push{.step = step};
+  for (std::size_t i = batches_.front(); i > 0; --i) {
+    if (const Status done = train_batch(push); !done) return done;
   }
-  const Time loaded = now();
-  Push push{.step = step, .samples = batch->count()};
-  if (batch->count() > 0) {
-    const graph::StepResult result = network_->train_step(batch->images, batch->labels, batch->keys, step);
-    if (!result.finite) {
-      return Error{Errc::invalid,
-                   format("the loss is not finite at step {}: lower train.optimizer.learning_rate "
-                          "or add warmup_steps to train.schedule",
-                          step)};
-    }
-    sums_.loss += result.loss_sum;
-    sums_.correct += result.correct;
-    sums_.samples += batch->count();
-    push.gradients = network_->gradients();
-  }
+  batches_.pop_front();
   const Time computed = now();
   if (chief_) push.marks = chief_->mark(step, computed);
   const auto last = exchange_->step(push, network_->values());
   if (!last) return last.error();
   const Time exchanged = now();
-  sums_.input += loaded - began;
-  sums_.compute += computed - loaded;
   sums_.exchange += exchanged - computed;
-  partition_samples_ += batch->count();
-  partition_bad_count_ += static_cast<std::uint32_t>(batch->bad.size());
-  for (const std::string& bad : batch->bad) {
-    if (partition_bad_.size() < bad_named_max) partition_bad_.push_back(bad);
-    if (skipped_.size() < skipped_max) skipped_.insert(bad);
-  }
+  partition_samples_ += push.samples;
   ended_ = *last;
+  end_partition(step);
+  const bool epoch_ends = plan_->ends_epoch(step);
+  if (epoch_ends) {
+    if (const Status done = end_epoch(step); !done) return done;
+  }
+  // After the end of the epoch: a checkpoint of its last step has its line of the history.
   if (push.marks.checkpoint) {
     save(step, push.marks.last && !stop_asked_);
   }
-  end_partition(step);
-  if (plan_->ends_epoch(step)) {
-    end_epoch(step);
-  } else if (step == start_ + 1 || exchanged - told_ >= progress_every) {
+  if (!epoch_ends && (step == start_ + 1 || exchanged - told_ >= progress_every)) {
     std::map<std::string, double> metrics;
     if (sums_.samples > 0) {
       metrics["train/loss"] = sums_.loss / static_cast<double>(sums_.samples);
@@ -202,6 +189,52 @@ Status Training::train_step(std::uint64_t step) {
     tell_progress("train", step, metrics);
   }
   return {};
+}
+
+/// The next batch of the step that `push` is of: forward, backward, and into the sum.
+Status Training::train_batch(Push& push) {
+  const Time began = now();
+  const auto batch = loader_->next();
+  check(batch.has_value() && batch->step == push.step, "the loader gives what was requested, in order");
+  if (!batch->bad.empty() && job_.data.fail_on_bad_record) {
+    return Error{Errc::invalid, format("data.on_bad_record is fail: {}", batch->bad.front())};
+  }
+  partition_bad_count_ += static_cast<std::uint32_t>(batch->bad.size());
+  for (const std::string& bad : batch->bad) {
+    if (partition_bad_.size() < bad_named_max) partition_bad_.push_back(bad);
+    if (skipped_.size() < skipped_max) skipped_.insert(bad);
+  }
+  const Time loaded = now();
+  sums_.input += loaded - began;
+  if (batch->count() == 0) return {};
+  const graph::StepResult result = network_->train_step(batch->images, batch->labels, batch->keys, push.step);
+  if (!result.finite) {
+    return Error{Errc::invalid,
+                 format("the loss is not finite at step {}: lower train.optimizer.learning_rate "
+                        "or add warmup_steps to train.schedule",
+                        push.step)};
+  }
+  sums_.loss += result.loss_sum;
+  sums_.correct += result.correct;
+  sums_.samples += batch->count();
+  accumulate(network_->gradients(), push);
+  push.samples += batch->count();
+  sums_.compute += now() - loaded;
+  return {};
+}
+
+/// A step of one batch needs no copy.
+void Training::accumulate(std::span<const float> gradients, Push& push) {
+  if (job_.train.accumulation == 1) {
+    push.gradients = gradients;
+    return;
+  }
+  if (push.samples == 0) {
+    accumulated_.assign(gradients.begin(), gradients.end());
+  } else {
+    for (std::size_t i = 0; i < gradients.size(); ++i) accumulated_[i] += gradients[i];
+  }
+  push.gradients = accumulated_;
 }
 
 /// Waits until this trainer may use the partition that `step` begins. In synchronous order the partition can
@@ -241,12 +274,18 @@ std::span<const std::uint32_t> Training::order_of(std::uint64_t epoch) {
 
 void Training::request_ahead(std::uint64_t step) {
   const std::uint64_t until = std::min(step + steps_ahead, plan_->steps());
+  const std::size_t batch = job_.data.batch_size;
   while (requested_ < until) {
     ++requested_;
     const std::uint64_t epoch = plan_->epoch_of(requested_);
     const auto records =
         data::records_of(plan_->geometry(), order_of(epoch), plan_->place_of(requested_), plan_->rank());
-    loader_->request(requested_, epoch, true, {records.begin(), records.end()});
+    // A step without records has one batch as well, an empty one.
+    batches_.push_back(std::max<std::size_t>(1, (records.size() + batch - 1) / batch));
+    for (std::size_t first = 0; first == 0 || first < records.size(); first += batch) {
+      const auto part = records.subspan(first, std::min(batch, records.size() - first));
+      loader_->request(requested_, epoch, true, {part.begin(), part.end()});
+    }
   }
 }
 
@@ -270,103 +309,6 @@ Status Training::hear(const protocol::Message& message) {
     if (chief_) chief_->stop();
   }
   return {};
-}
-
-std::string Training::directory_of(std::uint64_t step) const {
-  return environment_.checkpoint_dir + "/" +
-         store::checkpoint_name(step, number(environment_.key.incarnation));
-}
-
-void Training::save(std::uint64_t step, bool last) {
-  chief_->begin(step);
-  const auto part = write_chief_part(directory_of(step), {.ended = last, .history = history_, .table = {}},
-                                     exchange_->own_state());
-  if (!part) {
-    link_.report(protocol::CheckpointFailed{environment_.key, step, part.error().message});
-    return give_up(step, name(environment_.key.task), part.error().message);
-  }
-  link_.report(protocol::CheckpointPart{environment_.key, step, part->file, part->bytes, part->checksum});
-}
-
-void Training::commit(const protocol::CommitCheckpoint& message) {
-  if (!chief_ || !chief_->may_commit(message.step)) return;
-  const std::uint64_t epoch = message.step == 0 ? 0 : plan_->epoch_of(message.step);
-  store::Manifest manifest{message.step, epoch, number(environment_.key.incarnation), {}};
-  for (const protocol::CheckpointPart& part : message.parts) {
-    manifest.parts.push_back({part.file, part.bytes, part.checksum});
-  }
-  if (const Status written = store::write_manifest(directory_of(message.step), manifest); !written) {
-    link_.report(protocol::CheckpointFailed{environment_.key, message.step, written.error().message});
-    return give_up(message.step, name(environment_.key.task), written.error().message);
-  }
-  const auto pruned = store::prune(environment_.checkpoint_dir, job_.checkpoint.keep);
-  if (!pruned) log::warn("old checkpoints stay: {}", pruned.error().message);
-  chief_->committed(message.step);
-  link_.report(protocol::CheckpointWritten{
-      environment_.key, message.step, epoch,
-      store::checkpoint_name(message.step, number(environment_.key.incarnation))});
-}
-
-void Training::give_up(std::uint64_t step, const std::string& who, const std::string& reason) {
-  if (!chief_ || !chief_->give_up(step)) return;
-  log::warn("no checkpoint of step {}: {} could not write it: {}; {}", step, who, reason,
-            ended_ ? "going on without it" : "training goes on, the next one is tried as usual");
-  // What is there of it would only make a full disk fuller; the next prune takes what cannot be removed now.
-  (void)store::discard(directory_of(step));
-}
-
-Status Training::await_commit() {
-  const Time until = now() + commit_patience;
-  while (chief_->awaited() != 0 && !link_.cancelled && now() < until) {
-    const auto message = link_.inbox.take_for(50ms);
-    if (!message) continue;
-    if (const Status heard = hear(*message); !heard) return heard;
-  }
-  if (link_.cancelled) return cancelled_error();
-  if (chief_->awaited() != 0)
-    log::warn("the checkpoint of step {} is not complete; going on without it", chief_->awaited());
-  return {};
-}
-
-void Training::end_partition(std::uint64_t step) {
-  const Run run = plan_->run_of(step);
-  if (step != run.last && !ended_) return;
-  link_.report(protocol::PartitionDone{environment_.key, run.partition, partition_samples_, partition_bad_,
-                                       partition_bad_count_});
-  partition_samples_ = partition_bad_count_ = 0;
-  partition_bad_.clear();
-}
-
-void Training::end_epoch(std::uint64_t step) {
-  const double samples = std::max(1.0, static_cast<double>(sums_.samples));
-  const Duration took = now() - sums_.since;
-  std::map<std::string, double> metrics{
-      {"train/loss", sums_.loss / samples},
-      {"train/accuracy", static_cast<double>(sums_.correct) / samples},
-      {"learning_rate", learning_rate(step)},
-      {"samples_per_second", samples * job_.cluster.trainers / seconds(took)},
-      {"wait/input", seconds(sums_.input) / seconds(took)},
-      {"wait/compute", seconds(sums_.compute) / seconds(took)},
-      {"wait/exchange", seconds(sums_.exchange) / seconds(took)}};
-  if (is_chief()) {
-    if (!split_.validation.empty()) {
-      const Evaluation validation =
-          evaluate(*network_, *dataset_, *pipeline_, split_.validation, job_.data.batch_size,
-                   std::max(1u, job_.data.loaders), link_.cancelled);
-      metrics["validation/loss"] = validation.metrics.loss;
-      metrics["validation/accuracy"] = validation.metrics.accuracy;
-      skipped_.insert(validation.bad.begin(), validation.bad.end());
-    }
-    metrics["seconds"] = seconds(now() - sums_.since);
-    history_.push_back({plan_->epoch_of(step) + 1, step, metrics});
-    if (job_.train.early_stop && should_stop_early(*job_.train.early_stop, history_)) {
-      log::info("{} did not get better for {} epochs; training stops", job_.train.early_stop->metric,
-                job_.train.early_stop->patience);
-      chief_->stop();
-    }
-  }
-  tell_progress("evaluate", step, metrics);
-  sums_ = {.since = now()};
 }
 
 void Training::tell_progress(const char* phase, std::uint64_t step,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -50,6 +51,8 @@ class Training {
   Status resume();
   Status train();
   Status train_step(std::uint64_t step);
+  Status train_batch(Push& push);
+  void accumulate(std::span<const float> gradients, Push& push);
   Status finish();
   void keep_skipped();
   void gather_skipped();
@@ -64,7 +67,8 @@ class Training {
   std::string directory_of(std::uint64_t step) const;
   Status await_commit();
   void end_partition(std::uint64_t step);
-  void end_epoch(std::uint64_t step);
+  Status end_epoch(std::uint64_t step);
+  Status take_averages();
   void tell_progress(const char* phase, std::uint64_t step, const std::map<std::string, double>& metrics);
   double learning_rate(std::uint64_t step) const;
   bool is_chief() const { return environment_.key.task.index == 0; }
@@ -76,6 +80,7 @@ class Training {
   std::optional<data::Pipeline> pipeline_;
   data::Split split_;
   std::unique_ptr<graph::Network> network_;
+  std::vector<optim::TensorSize> tensors_;  // as the network has them
   std::optional<Plan> plan_;
   std::unique_ptr<Exchange> exchange_;
   std::unique_ptr<data::Loader> loader_;
@@ -83,9 +88,11 @@ class Training {
   protocol::Roster roster_;
   std::map<std::uint64_t, std::vector<std::uint32_t>> orders_;  // of this epoch and the next
   std::vector<EpochRow> history_;
-  std::uint64_t start_ = 0;      // the last step of an earlier life
-  std::uint64_t requested_ = 0;  // from the loader, up to this step
-  bool ended_ = false;           // the last step is done
+  std::deque<std::size_t> batches_;  // of each requested step, how many
+  std::vector<float> accumulated_;   // gradients of a step of several batches
+  std::uint64_t start_ = 0;          // the last step of an earlier life
+  std::uint64_t requested_ = 0;      // from the loader, up to this step
+  bool ended_ = false;               // the last step is done
   bool stop_asked_ = false;
   std::set<std::string> skipped_;  // "name: reason"
   std::optional<protocol::Partition> granted_;

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <thread>
 
-#include "common/optim/slices.hpp"
+#include "common/optim/parameters.hpp"
 #include "daemons/ps/data_plane.hpp"
 #include "daemons/trainer/exchange.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -26,6 +26,16 @@ config::TrainSection train_section() {
   return train;
 }
 
+config::TrainSection train_by(config::OptimizerKind kind) {
+  config::TrainSection train;
+  train.epochs = 1;
+  train.optimizer = config::optimizer_defaults(kind);
+  if (kind != config::OptimizerKind::ftrl) train.optimizer.weight_decay = 1e-4;
+  // Rules that divide by the gradient's own size make rounding of tiny gradients as large as the rate.
+  train.optimizer.learning_rate = std::min(train.optimizer.learning_rate, 0.002);
+  return train;
+}
+
 /// Without batch norm, whose statistics are each trainer's own.
 config::ModelSection model() {
   using namespace graph::test;
@@ -35,23 +45,30 @@ config::ModelSection model() {
 
 struct Gang {
   std::uint32_t trainers = 1, shards = 1;
+  config::TrainSection train = train_section();
+  Duration retry = 2s;
 };
 
-std::vector<optim::TensorSize> tensors_of(const graph::Network& network) {
-  std::vector<optim::TensorSize> out;
-  for (const auto& tensor : network.tensors())
-    out.push_back({tensor.length, static_cast<std::uint8_t>(tensor.kind)});
-  return out;
+std::vector<optim::TensorSize> tensors_of(const config::TrainSection& train) {
+  const auto network = graph::Network::build(model(), shape, 3, {.batch_max = 1});
+  REQUIRE(network.has_value());
+  std::vector<optim::NamedTensor> names;
+  for (const auto& tensor : (*network)->tensors())
+    names.push_back({tensor.name, tensor.length, static_cast<optim::ValueKind>(tensor.kind)});
+  return optim::tensor_sizes(train, names).value();
 }
 
-/// Values after each step, as rank 0 sees them.
+/// Values after each step, as rank 0 sees them; with train.ema, their averages after the last one.
 using Trace = std::vector<std::vector<float>>;
 
-void run_trainer(trainer::Exchange& exchange, std::uint32_t rank, std::uint32_t trainers, Trace* trace) {
+void run_trainer(trainer::Exchange& exchange, std::uint32_t rank, const Gang& gang, Trace* trace) {
+  const std::uint32_t trainers = gang.trainers;
   auto network = graph::Network::build(model(), shape, 3, {.batch_max = whole / trainers, .seed = 5});
   REQUIRE(network.has_value());
-  // What another rank would begin with does not matter: rank 0 gives the first values.
-  for (float& value : (*network)->values()) value += static_cast<float>(rank);
+  // What another rank would begin with does not matter: rank 0 gives the first values. What is frozen is each
+  // one's own.
+  const bool freezes = !gang.train.parameters.empty();
+  for (float& value : (*network)->values()) value += freezes ? 0.0f : static_cast<float>(rank);
   REQUIRE(exchange.begin((*network)->values()).value() == 0);
   const std::uint32_t count = whole / trainers;
   for (std::uint64_t step = 1; step <= steps; ++step) {
@@ -71,6 +88,9 @@ void run_trainer(trainer::Exchange& exchange, std::uint32_t rank, std::uint32_t 
     REQUIRE(*last == (step == steps));
     if (trace != nullptr) trace->emplace_back((*network)->values().begin(), (*network)->values().end());
   }
+  if (trace == nullptr || !gang.train.ema) return;
+  REQUIRE(exchange.averages((*network)->values()).has_value());
+  trace->emplace_back((*network)->values().begin(), (*network)->values().end());
 }
 
 Trace run(const Gang& gang) {
@@ -81,13 +101,13 @@ Trace run(const Gang& gang) {
     auto server = net::DataServer::bind("127.0.0.1");
     REQUIRE(server.has_value());
     endpoints.push_back((*server)->endpoint());
-    const ps::Identity identity{.job = 1, .incarnation = 1, .shard = i, .trainers = gang.trainers};
-    shards.push_back(std::make_unique<ps::DataPlane>(std::move(*server), ps::Core(identity, train_section()),
+    const ps::Identity identity{
+        .job = 1, .incarnation = 1, .shard = i, .trainers = gang.trainers, .shards = gang.shards};
+    shards.push_back(std::make_unique<ps::DataPlane>(std::move(*server), ps::Core(identity, gang.train),
                                                      ps::DataPlane::Settings{identity, directory.path()},
                                                      [](const ps::Written&) {}));
   }
-  const auto sizing = graph::Network::build(model(), shape, 3, {.batch_max = 1});
-  REQUIRE(sizing.has_value());
+  const auto tensors = tensors_of(gang.train);
   const std::atomic<bool> never{false};
   Trace trace;
   std::vector<std::thread> threads;
@@ -97,23 +117,24 @@ Trace run(const Gang& gang) {
                                                        .incarnation = 1,
                                                        .rank = rank,
                                                        .shards = endpoints,
-                                                       .tensors = tensors_of(**sizing),
+                                                       .tensors = tensors,
+                                                       .train = gang.train,
                                                        .steps_per_epoch = steps,
-                                                       .slice_floats_max = 500},
+                                                       .slice_floats_max = 500,
+                                                       .retry = gang.retry},
                                                       never);
       REQUIRE(exchange.has_value());
-      run_trainer(**exchange, rank, gang.trainers, rank == 0 ? &trace : nullptr);
+      run_trainer(**exchange, rank, gang, rank == 0 ? &trace : nullptr);
     });
   }
   for (std::thread& thread : threads) thread.join();
   return trace;
 }
 
-Trace run_alone() {
-  const auto sizing = graph::Network::build(model(), shape, 3, {.batch_max = 1});
-  trainer::LocalExchange exchange(train_section(), tensors_of(**sizing), steps);
+Trace run_alone(const config::TrainSection& train = train_section()) {
+  trainer::LocalExchange exchange(train, tensors_of(train), steps);
   Trace trace;
-  run_trainer(exchange, 0, 1, &trace);
+  run_trainer(exchange, 0, {.train = train}, &trace);
   return trace;
 }
 
@@ -137,7 +158,7 @@ double worst(const Trace& a, const Trace& b) {
 TEST_CASE("two or four trainers with parts of the batch give the weights of one with all of it", "[gang]") {
   const Trace alone = run_alone();
   REQUIRE(alone.size() == steps);
-  for (const Gang gang : {Gang{1, 1}, Gang{2, 1}, Gang{2, 2}, Gang{4, 3}}) {
+  for (const Gang& gang : {Gang{1, 1}, Gang{2, 1}, Gang{2, 2}, Gang{4, 3}}) {
     const Trace trace = run(gang);
     REQUIRE(trace.size() == steps);
     INFO(gang.trainers << " trainers, " << gang.shards << " shards");
@@ -152,6 +173,68 @@ TEST_CASE("the same gang gives the same bits again, and so do other numbers of s
   CHECK(first == run({2, 1}));
   CHECK(first == run({2, 3}));
   CHECK(run({1, 2}) == run_alone());
+}
+
+TEST_CASE("every optimizer gives the weights of one trainer over two trainers and two shards", "[gang]") {
+  for (const auto& [name, kind] : config::optimizer_names) {
+    const auto train = train_by(kind);
+    const Trace alone = run_alone(train), shared = run({2, 2, train});
+    REQUIRE(shared.size() == steps);
+    INFO(name);
+    CHECK(worst(alone, shared) < 1e-5);
+    CHECK(alone.front() != alone.back());
+    if (kind == config::OptimizerKind::adam) CHECK(shared == run({2, 3, train}));
+  }
+}
+
+TEST_CASE(
+    "clipping by the global norm is the same over shards as alone, also when all is sent again and again",
+    "[gang]") {
+  auto train = train_section();
+  const Trace unclipped = run_alone(train);
+  train.clip.norm = 0.05;
+  const Trace alone = run_alone(train);
+  CHECK(worst(unclipped, alone) > 1e-3);  // it acts
+  const Trace two = run({2, 2, train});
+  CHECK(worst(alone, two) < 1e-5);
+  CHECK(two == run({2, 1, train}));
+  CHECK(two == run({2, 3, train}));
+  CHECK(two == run({2, 3, train, 1ms}));
+  train.clip = {.norm = std::nullopt, .value = 1e-3};
+  const Trace values = run_alone(train);
+  CHECK(worst(unclipped, values) > 1e-3);
+  CHECK(worst(values, run({2, 2, train})) < 1e-5);
+}
+
+TEST_CASE("moving averages come back from the shards as one trainer keeps them", "[gang]") {
+  auto train = train_section();
+  train.ema = {.decay = 0.8};
+  const Trace alone = run_alone(train), shared = run({2, 2, train});
+  REQUIRE(shared.size() == steps + 1);
+  CHECK(worst(alone, shared) < 1e-5);
+  CHECK(shared == run({2, 3, train, 1ms}));
+  CHECK(shared.back() != shared[steps - 1]);
+}
+
+TEST_CASE("frozen tensors stay, their neighbours learn at rates of their own", "[gang]") {
+  auto train = train_section();
+  train.parameters = {{.match = "conv1.*", .learning_rate = {}, .weight_decay = {}, .freeze = true},
+                      {.match = "*.bias", .learning_rate = 0.0, .weight_decay = {}, .freeze = {}}};
+  const auto network = graph::Network::build(model(), shape, 3, {.batch_max = 1, .seed = 5});
+  const Trace alone = run_alone(train);
+  for (const auto& tensor : (*network)->tensors()) {
+    const auto first = (*network)->values().subspan(tensor.offset, tensor.length);
+    const auto last = std::span(alone.back()).subspan(tensor.offset, tensor.length);
+    const bool stays = tensor.name.starts_with("conv1.") || tensor.name.ends_with(".bias");
+    INFO(tensor.name);
+    CHECK(std::equal(first.begin(), first.end(), last.begin()) == stays);
+  }
+  CHECK(worst(alone, run({2, 2, train})) < 1e-5);
+}
+
+TEST_CASE("an optimizer that needs whole tensors gets them, also with more shards than tensors", "[gang]") {
+  const auto train = train_by(config::OptimizerKind::lamb);
+  CHECK(worst(run_alone(train), run({1, 9, train})) < 1e-5);
 }
 
 }  // namespace trainyard

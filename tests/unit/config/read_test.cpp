@@ -73,9 +73,11 @@ TEST_CASE("schema and reference name every option with its meaning", "[config]")
   CHECK(schema["properties"]["train"]["properties"]["epochs"]["minimum"] == 1);
   CHECK(schema["properties"]["train"]["properties"]["epochs"]["default"] == 10);
   CHECK(schema["required"] == Json::array({"name", "data", "model"}));
+  CHECK(config::job_reference().find("| `train.optimizer.learning_rate` | number 0..1000 | `0.05` | Step "
+                                     "size. Of sgd, adam (0.001), ") != std::string::npos);
   CHECK(config::job_reference().find(
-            "| `train.optimizer.learning_rate` | number 0..1000 | `0.05` | Step size. |") !=
-        std::string::npos);
+            "| `train.optimizer.epsilon` | number 1e-20..1 | `1e-08` | Added to the "
+            "denominator. Of adam, adamw, adagrad (1e-10), rmsprop, lamb (1e-06). |") != std::string::npos);
   CHECK(config::cluster_schema()["properties"]["master"]["properties"]["listen"]["default"] ==
         "127.0.0.1:7077");
 }

@@ -46,3 +46,11 @@ TEST_CASE("pieces of one tensor differ by at most one float", "[optim]") {
   const auto slices = slice_over(tensors, 2, 4);
   CHECK(slices == std::vector<Slice>{{0, 0, 4, 0}, {1, 4, 3, 0}, {1, 7, 3, 0}});
 }
+
+TEST_CASE("nobody owns what is frozen, and a tensor stays whole where its norm is needed", "[optim]") {
+  const std::vector<TensorSize> tensors{{.length = 10, .kind = 0, .rate = 0.5, .decay = 0.1},
+                                        {.length = 7, .frozen = true},
+                                        {.length = 100'000}};
+  const auto slices = slice_over(tensors, 2, slice_floats_whole);
+  CHECK(slices == std::vector<Slice>{{0, 0, 10, 0, 0.5, 0.1}, {1, 17, 100'000, 0, 1, 0}});
+}

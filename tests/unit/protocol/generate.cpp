@@ -197,7 +197,7 @@ Message generate(std::size_t kind, Random& random) {
 }
 
 DataHeader generate_header(Random& random) {
-  return {.kind = static_cast<DataKind>(random.below(5)),
+  return {.kind = static_cast<DataKind>(random.below(7)),
           .job = 1 + random.below(1'000'000),
           .incarnation = 1 + any32(random) / 2,
           .trainer = static_cast<std::uint32_t>(random.below(100'000)),
@@ -211,9 +211,13 @@ DataHeader generate_header(Random& random) {
           .slices = several(random, 50,
                             [&] {
                               return SliceInfo{count(random), random.below(std::uint64_t{1} << 40),
-                                               static_cast<SliceKind>(random.below(3))};
+                                               static_cast<SliceKind>(random.below(3)), random.uniform(),
+                                               random.uniform()};
                             }),
-          .reason = foreign(random)};
+          .reason = foreign(random),
+          .averages = random.chance(0.5),
+          .square_sums = several(random, 50, [&] { return random.normal(); }),
+          .norm = random.normal()};
 }
 
 }  // namespace trainyard::protocol

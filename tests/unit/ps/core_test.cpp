@@ -1,6 +1,7 @@
 #include "daemons/ps/core.hpp"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -177,6 +178,152 @@ TEST_CASE("wrong sizes and nonsense are refused, and change nothing", "[ps]") {
   for (std::uint32_t trainer = 0; trainer < trainers; ++trainer)
     (void)core.on(push(trainer, 1, std::vector<float>(floats, 1.0f)));
   CHECK(core.step() == 1);
+}
+
+namespace {
+
+/// A gang that clips by norm: `shards` cores that own one slice of four floats each.
+struct ClippedGang {
+  std::vector<Core> cores;
+  std::vector<std::vector<float>> gradients;  // by rank: what it pushes in this step, the same to each shard
+
+  explicit ClippedGang(std::uint32_t shards) {
+    config::TrainSection train = plain_sgd();
+    train.clip.norm = 1.0;
+    for (std::uint32_t i = 0; i < shards; ++i) {
+      cores.emplace_back(
+          Identity{.job = 1, .incarnation = 1, .shard = i, .trainers = trainers, .shards = shards}, train);
+      DataHeader head = header(DataKind::init, 0);
+      head.slices = {{i * 4ull, 4, protocol::SliceKind::weight}};
+      head.steps_per_epoch = 10;
+      CHECK(cores.back().on(arrival(std::move(head), std::vector<float>(4, 0.0f))).replies.empty());
+    }
+  }
+  Outcome push_to(std::uint32_t shard, std::uint32_t trainer, std::uint64_t step) {
+    return cores[shard].on(push(trainer, step, gradients[trainer], 1));
+  }
+  Outcome tell(std::uint32_t shard, std::uint64_t step, double norm, std::uint32_t trainer = 0) {
+    DataHeader head = header(DataKind::norm, trainer);
+    head.sequence = step;
+    head.norm = norm;
+    return cores[shard].on(arrival(std::move(head)));
+  }
+};
+
+bool is(const Outcome& outcome, DataKind kind) {
+  return outcome.replies.size() == 1 && outcome.replies[0].header.kind == kind;
+}
+
+}  // namespace
+
+TEST_CASE("a shard tells rank 0 its squares and waits for the norm of all", "[ps]") {
+  ClippedGang gang(2);
+  gang.gradients.assign(trainers, std::vector<float>(4, 3.0f));
+  CHECK(gang.push_to(0, 0, 1).replies.empty());
+  CHECK(gang.push_to(0, 1, 1).replies.empty());
+  CHECK(is(gang.tell(0, 1, 1.0), DataKind::refused));  // not all are here
+  const auto squares = gang.push_to(0, 2, 1);
+  REQUIRE(is(squares, DataKind::squares));
+  CHECK(squares.replies[0].peer == "peer-0");
+  CHECK(squares.replies[0].header.sequence == 1);
+  CHECK(squares.replies[0].header.square_sums == std::vector<double>{4 * 9.0});
+  // Doubles are answered or wait, and are not added.
+  CHECK(is(gang.push_to(0, 0, 1), DataKind::squares));
+  CHECK(gang.push_to(0, 1, 1).replies.empty());
+  CHECK(gang.cores[0].step() == 0);
+  CHECK(is(gang.tell(0, 1, 8.0, 1), DataKind::refused));  // not rank 0
+  CHECK(is(gang.tell(0, 2, 8.0), DataKind::refused));
+  const auto applied = gang.tell(0, 1, 6.0);
+  REQUIRE(applied.replies.size() == trainers);
+  for (const Reply& reply : applied.replies) CHECK((*reply.values)[0] == Approx(-3.0 / 6.0));
+  // Told again, it answers and does not apply again; a late push as well.
+  const auto again = gang.tell(0, 1, 6.0);
+  REQUIRE(is(again, DataKind::values));
+  CHECK((*again.replies[0].values)[0] == Approx(-0.5));
+  CHECK(is(gang.push_to(0, 1, 1), DataKind::values));
+  CHECK(gang.cores[0].step() == 1);
+}
+
+TEST_CASE("clipping by norm is applied exactly once under doubles, delays and repeats", "[ps]") {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    Random random(seed);
+    const std::uint32_t shards = 2 + static_cast<std::uint32_t>(random.below(2));
+    ClippedGang gang(shards);
+    std::vector<double> expected(4, 0.0);
+    for (std::uint64_t step = 1; step <= 20; ++step) {
+      gang.gradients.assign(trainers, std::vector<float>(4));
+      std::vector<double> mean(4, 0.0);
+      for (auto& one : gang.gradients) {
+        for (std::size_t i = 0; i < 4; ++i) {
+          one[i] = static_cast<float>(random.normal());
+          mean[i] += static_cast<double>(one[i]) / trainers;
+        }
+      }
+      double squares = 0;
+      for (const double one : mean) squares += one * one;
+      const double norm = std::sqrt(squares * shards);  // each shard holds the same
+      for (std::size_t i = 0; i < 4; ++i) expected[i] -= mean[i] * std::min(1.0, 1.0 / (norm + 1e-6));
+
+      std::vector<std::pair<std::uint32_t, std::uint32_t>> pushes;  // shard, trainer
+      for (std::uint32_t shard = 0; shard < shards; ++shard) {
+        for (std::uint32_t trainer = 0; trainer < trainers; ++trainer)
+          pushes.insert(pushes.end(), 1 + random.below(3), {shard, trainer});
+      }
+      random.shuffle(pushes);
+      std::map<std::uint32_t, double> known;
+      for (const auto& [shard, trainer] : pushes) {
+        if (step > 1 && random.chance(0.3)) (void)gang.tell(shard, step - 1, 1e9);  // late double
+        for (const Reply& reply : gang.push_to(shard, trainer, step).replies) {
+          REQUIRE(reply.header.kind == DataKind::squares);
+          known[shard] = reply.header.square_sums.at(0);
+        }
+      }
+      REQUIRE(known.size() == shards);
+      double sum = 0;
+      for (const auto& [shard, one] : known) sum += one;
+      CHECK(std::sqrt(sum) == Approx(norm));
+      for (std::uint32_t shard = 0; shard < shards; ++shard) {
+        for (std::uint64_t i = 1 + random.below(2); i > 0; --i) (void)gang.tell(shard, step, std::sqrt(sum));
+        REQUIRE(gang.cores[shard].step() == step);
+      }
+    }
+    for (const Core& core : gang.cores) {
+      for (std::size_t i = 0; i < 4; ++i)
+        CHECK(static_cast<double>((*core.table()->values())[i]) == Approx(expected[i]).margin(1e-4));
+    }
+  }
+}
+
+TEST_CASE("one shard alone clips without asking", "[ps]") {
+  ClippedGang gang(1);
+  gang.gradients.assign(trainers, std::vector<float>(4, 2.0f));
+  (void)gang.push_to(0, 0, 1);
+  (void)gang.push_to(0, 1, 1);
+  const auto outcome = gang.push_to(0, 2, 1);
+  REQUIRE(outcome.replies.size() == trainers);
+  CHECK((*outcome.replies[0].values)[0] == Approx(-0.5));  // the mean's norm of 4 becomes 1
+}
+
+TEST_CASE("averages are sent to who asks for them, where they are kept", "[ps]") {
+  DataHeader ask = header(DataKind::pull, 0);
+  ask.averages = true;
+  Core without = ready();
+  CHECK(is(without.on(arrival(ask)), DataKind::refused));
+
+  config::TrainSection train = plain_sgd();
+  train.ema = {.decay = 0.5};
+  Core core({.job = 1, .incarnation = 1, .shard = 0, .trainers = trainers}, train);
+  CHECK(is(core.on(arrival(ask)), DataKind::refused));  // nothing is here yet
+  CHECK(core.on(init()).replies.empty());
+  for (std::uint64_t step = 1; step <= 2; ++step) {
+    for (std::uint32_t trainer = 0; trainer < trainers; ++trainer)
+      (void)core.on(push(trainer, step, std::vector<float>(floats, 1.0f)));
+  }
+  const auto outcome = core.on(arrival(ask));
+  REQUIRE(is(outcome, DataKind::values));
+  CHECK(outcome.replies[0].header.averages);
+  CHECK(outcome.replies[0].header.sequence == 2);
+  CHECK((*outcome.replies[0].values)[0] == -1.5f);  // of -1 and -2
 }
 
 }  // namespace trainyard::ps

@@ -16,6 +16,7 @@ namespace {
 ChiefPart part() {
   return {.ended = true,
           .history = {{1, 40, {{"train/loss", 0.1}, {"validation/accuracy", 1.0 / 3}}}, {2, 80, {}}},
+          .epoch_so_far = {.loss = 123.456789012345678, .correct = 7, .samples = 12},
           .table = {}};
 }
 
@@ -63,6 +64,9 @@ TEST_CASE("the chief's part gives back the history, bit for bit", "[trainer]") {
   REQUIRE(read.has_value());
   CHECK(read->ended);
   CHECK(read->history == part().history);
+  CHECK(read->epoch_so_far.loss == part().epoch_so_far.loss);
+  CHECK(read->epoch_so_far.correct == 7);
+  CHECK(read->epoch_so_far.samples == 12);
   CHECK(read->table.empty());
 }
 
@@ -112,6 +116,10 @@ TEST_CASE("what is no part of a chief is refused, and says where and why", "[tra
     CHECK_THAT(fault(with_length(std::string("{\"history\":[") + row + "]}")), Contains("row"));
   }
   CHECK_THAT(fault(with_length("{\"history\":[],\"ended\":3}")), Contains("ended"));
+  CHECK_THAT(fault(with_length(R"({"history":[],"ended":true})")), Contains("sums of the epoch"));
+  CHECK_THAT(fault(with_length(
+                 R"({"history":[],"ended":true,"epoch_so_far":{"loss":"x","correct":0,"samples":0}})")),
+             Contains("sums of the epoch"));
 }
 
 TEST_CASE("a damaged part of a chief is an error or a part, never a crash", "[trainer]") {

@@ -108,11 +108,18 @@ TEST_CASE("training stops early once a metric did not get better for so many epo
   CHECK(stops("validation/accuracy", 2, {0.5, 0.4, 0.6, 0.55, 0.59}));
 }
 
-TEST_CASE("of a loss less is better, of anything else more", "[trainer]") {
+TEST_CASE("of losses and times less is better, of anything else more", "[trainer]") {
   CHECK(stops("validation/loss", 1, {0.5, 0.6}));
   CHECK_FALSE(stops("validation/loss", 1, {0.6, 0.5}));
   CHECK(stops("train/accuracy", 1, {0.6, 0.5}));
   CHECK_FALSE(stops("train/accuracy", 1, {0.5, 0.6}));
+  for (const char* metric : config::history_metrics) {
+    INFO(metric);
+    const std::string name = metric;
+    const bool less = name.ends_with("loss") || name == "seconds" || name.starts_with("wait/");
+    CHECK(stops(metric, 2, {1, 2, 3}) == less);
+    CHECK(stops(metric, 2, {3, 2, 1}) != less);
+  }
 }
 
 TEST_CASE("an epoch without the metric, or whose metric is no number, is neither better nor the best",

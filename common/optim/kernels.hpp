@@ -1,0 +1,80 @@
+// The inner loops of the update rules, over one block that stays in the first-level cache. Built once for
+// each instruction set and chosen at run time; every set gives the same bits, since no step is contracted or
+// reordered. Knows no tables and no job file; optimizer.hpp is what others use.
+#pragma once
+
+#include <cstddef>
+
+namespace trainyard::optim::kernels {
+
+inline constexpr std::size_t block_floats = 2048;
+inline constexpr std::size_t states_max = 3;
+
+/// Values out of place: `next` overlaps nothing else.
+struct Block {
+  const float* gradient = nullptr;
+  const float* value = nullptr;
+  float* next = nullptr;
+  float* state[states_max] = {};
+  std::size_t length = 0;
+};
+
+/// What of a step is the same for all values of a slice; a rule reads what it needs.
+struct Numbers {
+  float rate = 0;   // step size; of adam and lamb with the correction of the first moment's bias
+  float decay = 0;  // times the value, added to the gradient; of lamb to the direction
+  float loss = 0;   // adamw: times the value, taken away; 1 - loss would round most of it off
+  float momentum = 0;
+  float keep[2] = {0, 0};  // decay of the first and of the second moment; rmsprop: rho is the second
+  float add[2] = {1, 1};   // 1 - keep
+  float epsilon = 0;
+  float first_root = 1, second_root = 1;  // what the first moment and the second one's root are multiplied by
+  float l1 = 0, l2 = 0, beta = 0, inverse_rate = 0;  // ftrl
+};
+
+struct Kernels {
+  const char* name;
+  /// out = (parts[0] + parts[1] + ...) * scale, `length` floats of each part from `begin` on.
+  void (*sum)(const float* const* parts, std::size_t count, std::size_t begin, std::size_t length,
+              float scale, float* out);
+  /// Into -bound..bound; NaN stays.
+  void (*clamp)(float* values, std::size_t length, float bound);
+  /// In double precision, always in the same order.
+  double (*square_sum)(const float* values, std::size_t length);
+  /// average += add * (value - average)
+  void (*average)(const float* values, float* average, std::size_t length, float add);
+
+  void (*sgd)(const Block&, const Numbers&);
+  void (*momentum)(const Block&, const Numbers&);  // state: velocity
+  void (*nesterov)(const Block&, const Numbers&);  // state: velocity
+  void (*adam)(const Block&, const Numbers&);      // state: first moment, second moment
+  void (*adagrad)(const Block&, const Numbers&);   // state: sum of squares
+  void (*rmsprop)(const Block&, const Numbers&);   // state: mean square, velocity or null, mean or null
+  void (*ftrl)(const Block&, const Numbers&);      // state: z, n
+  void (*lars)(const Block&, const Numbers&);      // state: velocity
+  /// next = the direction, to be applied by `step` once its norm is known. state: first and second moment
+  void (*lamb_direction)(const Block&, const Numbers&);
+  /// next = value - rate * next
+  void (*step)(const float* value, float* next, std::size_t length, float rate);
+};
+
+/// The fastest set that this processor has.
+const Kernels& best();
+/// Set number `index` if it was built in and this processor has it; 0 is always there.
+const Kernels* at(std::size_t index);
+inline constexpr std::size_t sets = 3;
+
+/// While it lives, this thread takes denormal numbers as 0: they slow every loop down, and a trainer's
+/// network does so as well.
+class DenormalsAsZero {
+ public:
+  DenormalsAsZero();
+  ~DenormalsAsZero();
+  DenormalsAsZero(const DenormalsAsZero&) = delete;
+  DenormalsAsZero& operator=(const DenormalsAsZero&) = delete;
+
+ private:
+  unsigned long long before_;
+};
+
+}  // namespace trainyard::optim::kernels

@@ -1,0 +1,254 @@
+// The loops themselves: included by one source file for each instruction set, which names the resulting
+// constant. All is local to that file and calls nothing from a header, so that the linker can not mix code
+// for one processor into what runs on another.
+#include "common/optim/kernels.hpp"
+
+// Before a loop whose arrays do not overlap: with six of them the compiler gives up checking that at run
+// time.
+#if defined(__clang__)
+#define TRAINYARD_APART _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define TRAINYARD_APART _Pragma("GCC ivdep")
+#endif
+
+namespace trainyard::optim::kernels {
+namespace {
+
+void sum(const float* const* parts, std::size_t count, std::size_t begin, std::size_t length, float scale,
+         float* __restrict out) {
+  if (count == 0) {
+    for (std::size_t i = 0; i < length; ++i) out[i] = 0.0F;
+    return;
+  }
+  const float* __restrict first = parts[0] + begin;
+  if (count == 1) {
+    for (std::size_t i = 0; i < length; ++i) out[i] = first[i] * scale;
+    return;
+  }
+  const float* __restrict second = parts[1] + begin;
+  if (count == 2) {
+    for (std::size_t i = 0; i < length; ++i) out[i] = (first[i] + second[i]) * scale;
+    return;
+  }
+  for (std::size_t i = 0; i < length; ++i) out[i] = first[i] + second[i];
+  for (std::size_t part = 2; part + 1 < count; ++part) {
+    const float* __restrict more = parts[part] + begin;
+    for (std::size_t i = 0; i < length; ++i) out[i] += more[i];
+  }
+  const float* __restrict last = parts[count - 1] + begin;
+  for (std::size_t i = 0; i < length; ++i) out[i] = (out[i] + last[i]) * scale;
+}
+
+void clamp(float* __restrict values, std::size_t length, float bound) {
+  for (std::size_t i = 0; i < length; ++i) {
+    const float x = values[i];
+    const float low = x < -bound ? -bound : x;
+    values[i] = low > bound ? bound : low;
+  }
+}
+
+double square_sum(const float* __restrict values, std::size_t length) {
+  constexpr std::size_t lanes = 16;
+  double sums[lanes] = {};
+  std::size_t i = 0;
+  for (; i + lanes <= length; i += lanes) {
+    for (std::size_t k = 0; k < lanes; ++k) {
+      const double x = static_cast<double>(values[i + k]);
+      sums[k] += x * x;
+    }
+  }
+  for (; i < length; ++i) sums[i % lanes] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  for (std::size_t width = lanes / 2; width > 0; width /= 2) {
+    for (std::size_t k = 0; k < width; ++k) sums[k] += sums[k + width];
+  }
+  return sums[0];
+}
+
+void average(const float* __restrict values, float* __restrict average, std::size_t length, float add) {
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < length; ++i) average[i] += add * (values[i] - average[i]);
+}
+
+void sgd(const Block& block, const Numbers& numbers) {
+  const float* __restrict gradient = block.gradient;
+  const float* __restrict value = block.value;
+  float* __restrict next = block.next;
+  const float rate = numbers.rate, decay = numbers.decay;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < block.length; ++i) next[i] = value[i] - rate * (gradient[i] + decay * value[i]);
+}
+
+template <bool ahead>
+void with_velocity(const Block& block, const Numbers& numbers) {
+  const float* __restrict gradient = block.gradient;
+  const float* __restrict value = block.value;
+  float* __restrict next = block.next;
+  float* __restrict velocity = block.state[0];
+  const float rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < block.length; ++i) {
+    const float g = gradient[i] + decay * value[i];
+    const float v = momentum * velocity[i] + g;
+    velocity[i] = v;
+    next[i] = value[i] - rate * (ahead ? g + momentum * v : v);
+  }
+}
+
+void adam(const Block& block, const Numbers& numbers) {
+  const float* __restrict gradient = block.gradient;
+  const float* __restrict value = block.value;
+  float* __restrict next = block.next;
+  float* __restrict first = block.state[0];
+  float* __restrict second = block.state[1];
+  const float rate = numbers.rate, decay = numbers.decay, loss = numbers.loss;
+  const float keep_first = numbers.keep[0], add_first = numbers.add[0];
+  const float keep_second = numbers.keep[1], add_second = numbers.add[1];
+  const float epsilon = numbers.epsilon, root = numbers.second_root;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < block.length; ++i) {
+    const float g = gradient[i] + decay * value[i];
+    const float m = keep_first * first[i] + add_first * g;
+    const float s = keep_second * second[i] + add_second * (g * g);
+    first[i] = m;
+    second[i] = s;
+    next[i] = value[i] - (loss * value[i] + rate * m / (__builtin_sqrtf(s) * root + epsilon));
+  }
+}
+
+void adagrad(const Block& block, const Numbers& numbers) {
+  const float* __restrict gradient = block.gradient;
+  const float* __restrict value = block.value;
+  float* __restrict next = block.next;
+  float* __restrict squares = block.state[0];
+  const float rate = numbers.rate, decay = numbers.decay, epsilon = numbers.epsilon;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < block.length; ++i) {
+    const float g = gradient[i] + decay * value[i];
+    const float s = squares[i] + g * g;
+    squares[i] = s;
+    next[i] = value[i] - rate * g / (__builtin_sqrtf(s) + epsilon);
+  }
+}
+
+template <bool centered, bool moving>
+void root_mean_square(const Block& block, const Numbers& numbers) {
+  const float* __restrict gradient = block.gradient;
+  const float* __restrict value = block.value;
+  float* __restrict next = block.next;
+  float* __restrict squares = block.state[0];
+  float* __restrict velocity = block.state[1];
+  float* __restrict mean = block.state[2];
+  const float rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
+  const float keep = numbers.keep[1], add = numbers.add[1], epsilon = numbers.epsilon;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < block.length; ++i) {
+    const float g = gradient[i] + decay * value[i];
+    const float s = keep * squares[i] + add * (g * g);
+    squares[i] = s;
+    float variance = s;
+    if (centered) {
+      const float a = keep * mean[i] + add * g;
+      mean[i] = a;
+      variance = s - a * a;
+      variance = variance < 0.0F ? 0.0F : variance;  // rounding can take it there
+    }
+    float step = g / (__builtin_sqrtf(variance) + epsilon);
+    if (moving) {
+      step = momentum * velocity[i] + step;
+      velocity[i] = step;
+    }
+    next[i] = value[i] - rate * step;
+  }
+}
+
+void rmsprop(const Block& block, const Numbers& numbers) {
+  const bool moving = block.state[1] != nullptr, centered = block.state[2] != nullptr;
+  if (centered) {
+    moving ? root_mean_square<true, true>(block, numbers) : root_mean_square<true, false>(block, numbers);
+  } else {
+    moving ? root_mean_square<false, true>(block, numbers) : root_mean_square<false, false>(block, numbers);
+  }
+}
+
+void ftrl(const Block& block, const Numbers& numbers) {
+  const float* __restrict gradient = block.gradient;
+  const float* __restrict value = block.value;
+  float* __restrict next = block.next;
+  float* __restrict linear = block.state[0];
+  float* __restrict squares = block.state[1];
+  const float l1 = numbers.l1, l2 = numbers.l2, beta = numbers.beta, inverse = numbers.inverse_rate;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < block.length; ++i) {
+    const float g = gradient[i];
+    const float n = squares[i] + g * g;
+    const float root = __builtin_sqrtf(n);
+    const float z = linear[i] + (g - (root - __builtin_sqrtf(squares[i])) * inverse * value[i]);
+    linear[i] = z;
+    squares[i] = n;
+    const float beyond = z - __builtin_copysignf(l1, z);
+    const float moved = -beyond / ((beta + root) * inverse + l2);
+    next[i] = __builtin_fabsf(z) <= l1 ? 0.0F : moved;
+  }
+}
+
+void lars(const Block& block, const Numbers& numbers) {
+  const float* __restrict gradient = block.gradient;
+  const float* __restrict value = block.value;
+  float* __restrict next = block.next;
+  float* __restrict velocity = block.state[0];
+  const float rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < block.length; ++i) {
+    const float v = momentum * velocity[i] + rate * (gradient[i] + decay * value[i]);
+    velocity[i] = v;
+    next[i] = value[i] - v;
+  }
+}
+
+void lamb_direction(const Block& block, const Numbers& numbers) {
+  const float* __restrict gradient = block.gradient;
+  const float* __restrict value = block.value;
+  float* __restrict next = block.next;
+  float* __restrict first = block.state[0];
+  float* __restrict second = block.state[1];
+  const float decay = numbers.decay, epsilon = numbers.epsilon;
+  const float keep_first = numbers.keep[0], add_first = numbers.add[0], first_root = numbers.first_root;
+  const float keep_second = numbers.keep[1], add_second = numbers.add[1], root = numbers.second_root;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < block.length; ++i) {
+    const float g = gradient[i];
+    const float m = keep_first * first[i] + add_first * g;
+    const float s = keep_second * second[i] + add_second * (g * g);
+    first[i] = m;
+    second[i] = s;
+    next[i] = first_root * m / (__builtin_sqrtf(s) * root + epsilon) + decay * value[i];
+  }
+}
+
+void step(const float* __restrict value, float* __restrict next, std::size_t length, float rate) {
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < length; ++i) next[i] = value[i] - rate * next[i];
+}
+
+constexpr Kernels named(const char* name) {
+  return {name,
+          sum,
+          clamp,
+          square_sum,
+          average,
+          sgd,
+          with_velocity<false>,
+          with_velocity<true>,
+          adam,
+          adagrad,
+          rmsprop,
+          ftrl,
+          lars,
+          lamb_direction,
+          step};
+}
+
+}  // namespace
+}  // namespace trainyard::optim::kernels
+
+#undef TRAINYARD_APART
