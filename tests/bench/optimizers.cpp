@@ -1,0 +1,172 @@
+// What the update rules move through memory, beside a plain copy and a triad (a = b + x c) in the same
+// rounds: optimizers [FLOATS] [ROUNDS]. Each rule runs on arrays of FLOATS values, on one thread and on two
+// (each its half, as two shards have it). Bytes are those that a rule has to read and to write; what a store
+// fetches first is not counted, neither for a rule nor for copy and triad. Prints medians, and the median of
+// each round's share of the better of copy and triad.
+#include <algorithm>
+#include <barrier>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/optim/table.hpp"
+
+using namespace trainyard;
+
+namespace {
+
+using config::OptimizerKind;
+using config::OptimizerSection;
+
+struct Arrays {
+  std::vector<float> gradient, other, value, next;
+  std::vector<float> state[optim::rule_arrays_max];
+};
+
+struct Part {
+  std::size_t begin = 0, length = 0;
+};
+
+struct Work {
+  std::string name;
+  double bytes = 0;  // a float
+  std::function<void(const Part&)> run;
+  std::vector<double> gigabytes, shares;  // by round
+};
+
+double seconds_of(const Work& work, std::size_t floats, std::size_t threads) {
+  std::barrier gate(static_cast<std::ptrdiff_t>(threads + 1));
+  std::vector<std::thread> team;
+  for (std::size_t i = 0; i < threads; ++i) {
+    team.emplace_back([&, i] {
+      const std::size_t begin = floats * i / threads;
+      const Part part{begin, floats * (i + 1) / threads - begin};
+      gate.arrive_and_wait();
+      work.run(part);
+      gate.arrive_and_wait();
+    });
+  }
+  gate.arrive_and_wait();
+  const auto began = std::chrono::steady_clock::now();
+  gate.arrive_and_wait();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  for (std::thread& thread : team) thread.join();
+  return took.count();
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+Work rule_work(Arrays& arrays, std::string name, OptimizerKind kind, double bytes, std::size_t contributions,
+               const std::function<void(OptimizerSection&)>& change = {}) {
+  OptimizerSection rule = config::optimizer_defaults(kind);
+  if (change) change(rule);
+  return {std::move(name),
+          bytes,
+          [&arrays, rule, contributions](const Part& part) {
+            const std::vector<std::span<const float>> all{
+                std::span(arrays.gradient).subspan(part.begin, part.length),
+                std::span(arrays.other).subspan(part.begin, part.length)};
+            const bool whole = optim::needs_whole_tensors(rule.kind);
+            // As a table does it: slice by slice.
+            const std::size_t slice = whole ? part.length : optim::slice_floats_usual;
+            for (std::size_t at = 0; at < part.length; at += slice) {
+              const std::size_t length = std::min(slice, part.length - at);
+              std::vector<std::span<const float>> parts;
+              for (std::size_t i = 0; i < contributions; ++i) parts.push_back(all[i].subspan(at, length));
+              const std::size_t begin = part.begin + at;
+              optim::Target target{.value = std::span(arrays.value).subspan(begin, length),
+                                   .next = std::span(arrays.next).subspan(begin, length)};
+              for (const auto& array : optim::rule_arrays(rule))
+                target.arrays[array.place] = arrays.state[array.place].data() + begin;
+              optim::update(rule, 1e-3, 10, {.decay = 1e-4}, target, {parts, 0.5f, std::nullopt});
+            }
+          },
+          {},
+          {}};
+}
+
+std::vector<Work> works(Arrays& arrays) {
+  std::vector<Work> out;
+  out.push_back({"copy",
+                 8,
+                 [&arrays](const Part& part) {
+                   std::memcpy(arrays.next.data() + part.begin, arrays.value.data() + part.begin,
+                               part.length * sizeof(float));
+                 },
+                 {},
+                 {}});
+  out.push_back({"triad",
+                 12,
+                 [&arrays](const Part& part) {
+                   const float* const b = arrays.value.data() + part.begin;
+                   const float* const c = arrays.gradient.data() + part.begin;
+                   float* const a = arrays.next.data() + part.begin;
+                   for (std::size_t i = 0; i < part.length; ++i) a[i] = b[i] + 0.5f * c[i];
+                 },
+                 {},
+                 {}});
+  const auto moving = [](OptimizerSection& rule) { rule.momentum = 0.9; };
+  // gradient and value are read, the next value is written, each array of the rule is read and written; lars
+  // reads gradient and value once more for the norms, lamb value and direction, which it writes twice.
+  out.push_back(rule_work(arrays, "sgd", OptimizerKind::sgd, 12, 1));
+  out.push_back(rule_work(arrays, "sgd, momentum", OptimizerKind::sgd, 20, 1, moving));
+  out.push_back(rule_work(arrays, "sgd, momentum, 2 gradients", OptimizerKind::sgd, 24, 2, moving));
+  out.push_back(rule_work(arrays, "adam", OptimizerKind::adam, 28, 1));
+  out.push_back(rule_work(arrays, "adam, 2 gradients", OptimizerKind::adam, 32, 2));
+  out.push_back(rule_work(arrays, "adamw", OptimizerKind::adamw, 28, 1));
+  out.push_back(rule_work(arrays, "adagrad", OptimizerKind::adagrad, 20, 1));
+  out.push_back(rule_work(arrays, "rmsprop", OptimizerKind::rmsprop, 20, 1));
+  out.push_back(rule_work(arrays, "rmsprop, centered, momentum", OptimizerKind::rmsprop, 36, 1,
+                          [](OptimizerSection& rule) {
+                            rule.momentum = 0.9;
+                            rule.centered = true;
+                          }));
+  out.push_back(rule_work(arrays, "ftrl", OptimizerKind::ftrl, 28, 1));
+  out.push_back(rule_work(arrays, "lars", OptimizerKind::lars, 28, 1));
+  out.push_back(rule_work(arrays, "lamb", OptimizerKind::lamb, 40, 1));
+  return out;
+}
+
+void measure(Arrays& arrays, std::size_t threads, int rounds) {
+  auto all = works(arrays);
+  const std::size_t floats = arrays.value.size();
+  for (int round = -1; round < rounds; ++round) {  // the first one touches everything and is not kept
+    std::vector<double> speeds;
+    for (const Work& work : all)
+      speeds.push_back(work.bytes * static_cast<double>(floats) / seconds_of(work, floats, threads) / 1e9);
+    if (round < 0) continue;
+    const double memory = std::max(speeds[0], speeds[1]);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      all[i].gigabytes.push_back(speeds[i]);
+      all[i].shares.push_back(speeds[i] / memory);
+    }
+  }
+  std::printf("%zu thread%s, %zu floats, median of %d rounds\n", threads, threads == 1 ? "" : "s", floats,
+              rounds);
+  std::printf("%-30s %8s %8s\n", "", "GB/s", "share");
+  for (const Work& work : all)
+    std::printf("%-30s %8.2f %8.2f\n", work.name.c_str(), median(work.gigabytes), median(work.shares));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto floats =
+      argc > 1 ? static_cast<std::size_t>(std::strtoull(argv[1], nullptr, 10)) : std::size_t{1} << 24;
+  const int rounds = argc > 2 ? std::atoi(argv[2]) : 9;
+  Arrays arrays;
+  for (auto* const array : {&arrays.gradient, &arrays.other, &arrays.value, &arrays.next})
+    array->assign(floats, 0.1f);
+  for (auto& state : arrays.state) state.assign(floats, 0.01f);
+  for (const std::size_t threads : {1, 2}) measure(arrays, threads, rounds);
+}
