@@ -86,6 +86,10 @@ class BoundNetwork final : public Network {
 
   const Model& model() const override { return model_; }
   std::span<float> values() override { return values_; }
+  void swap_values(std::vector<float>& values) override {
+    check(values.size() == values_.size(), "other values have the length of the model");
+    values_.swap(values);
+  }
   std::span<const float> gradients() const override { return gradients_; }
 
   StepResult train_step(const Feed& feed, Observer* observer) override {

@@ -56,6 +56,9 @@ class Network {
   std::span<const TensorInfo> tensors() const { return model().tensors; }
   /// All parameters and buffers; write to replace them (between steps only).
   virtual std::span<float> values() = 0;
+  /// Replaces all of them without a copy: the caller gets the old ones, of the same length (between steps
+  /// only).
+  virtual void swap_values(std::vector<float>& values) = 0;
   /// After train_step, in the layout of values(): the gradient of the SUM of the samples' losses. For a
   /// buffer: its new value times the number of samples, so that the weighted mean over trainers is sum /
   /// samples.

@@ -21,8 +21,8 @@ bool should_stop_early(const config::EarlyStop& rule, std::span<const EpochRow> 
   for (const EpochRow& row : history) {
     const auto metric = row.metrics.find(rule.metric);
     if (metric == row.metrics.end()) continue;
-    const bool better = !std::isnan(metric->second) &&
-                        (!best || (less ? metric->second < *best : metric->second > *best));
+    const bool better =
+        !std::isnan(metric->second) && (!best || (less ? metric->second < *best : metric->second > *best));
     if (better) best = metric->second;
     without = better ? 0 : without + 1;
   }

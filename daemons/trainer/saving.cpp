@@ -1,5 +1,5 @@
-// Checkpoints of a training: the chief's part, the manifest once all parts are there, giving up one that cannot
-// be written, and the wait for the last.
+// Checkpoints of a training: the chief's part, the manifest once all parts are there, giving up one that
+// cannot be written, and the wait for the last.
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
 #include "common/store/checkpoint.hpp"
@@ -23,7 +23,8 @@ std::string Training::directory_of(std::uint64_t step) const {
 
 void Training::save(std::uint64_t step, bool last) {
   chief_->begin(step);
-  const auto part = write_chief_part(directory_of(step), {.ended = last,
+  const auto part = write_chief_part(directory_of(step),
+                                     {.ended = last,
                                       .history = history_,
                                       .epoch_so_far = {sums_.loss, sums_.correct, sums_.samples},
                                       .table = {}},

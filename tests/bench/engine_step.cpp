@@ -28,6 +28,7 @@ class Trainer {
     }
     network_ = std::move(*network);
     velocity_.assign(network_->values().size(), 0.0f);
+    next_ = velocity_;
     const Shape shape = network_->model().graph.externals[0].of.shape.with_batch(batch);
     Random random(1);
     images_.resize(static_cast<std::size_t>(shape.elements()));
@@ -43,7 +44,9 @@ class Trainer {
     const auto result = network_->train_step(images_, labels_, keys_, ++step_);
     const config::OptimizerSection sgd{.learning_rate = 0.01, .momentum = 0.9};
     const std::span<const float> gradients[] = {network_->gradients()};
-    optim::sgd(sgd, 0.01, false, network_->values(), velocity_, gradients, 1.0f / static_cast<float>(batch_));
+    optim::update(sgd, 0.01, step_, {}, {network_->values(), next_, {velocity_.data()}},
+                  {gradients, 1.0f / static_cast<float>(batch_), std::nullopt});
+    network_->swap_values(next_);
     return result.loss_sum / batch_;
   }
 
@@ -51,7 +54,7 @@ class Trainer {
   using Shape = tensor::Shape;
   std::uint32_t batch_;
   std::unique_ptr<graph::Network> network_;
-  std::vector<float> images_, velocity_;
+  std::vector<float> images_, velocity_, next_;
   std::vector<std::int32_t> labels_;
   std::vector<std::uint64_t> keys_;
   std::uint64_t step_ = 0;
