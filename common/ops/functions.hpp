@@ -92,9 +92,9 @@ Real value_of(Function function, const Attributes& a, Real x) {
     case Function::clip:
       return x < alpha ? alpha : x > beta ? beta : x;
     case Function::thresholded_relu:
-      return x > alpha ? x : 0;
+      return x <= alpha ? 0 : x;
     case Function::shrink:
-      return x > alpha ? x - beta : x < -alpha ? x + beta : 0;
+      return x > alpha ? x - beta : x < -alpha ? x + beta : std::isnan(x) ? x : 0;
     case Function::exp:
       return std::exp(x);
     case Function::log:

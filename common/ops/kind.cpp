@@ -190,4 +190,24 @@ bool has_gradient(Function function) {
   }
 }
 
+bool takes_whole_numbers(Function function) {
+  switch (function) {
+    case Function::identity:
+    case Function::relu:
+    case Function::relu6:
+    case Function::clip:
+    case Function::square:
+    case Function::abs:
+    case Function::negate:
+    case Function::sign:
+    case Function::floor:
+    case Function::ceil:
+    case Function::round:
+    case Function::logical_not:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace trainyard::ops

@@ -17,13 +17,11 @@ enum class Kind : std::uint8_t {
   conv2d_grad_data,     // (dy, w) -> dx; also the forward pass of a transposed convolution
   conv2d_grad_weights,  // (x, dy) -> dw, db?; sums over the batch
   dense,  // (x, w [O, F], b?, addend?) -> y = activation(w x + b + addend); axis 1: all axes behind the batch
-          // are F, y is [N, O];
-          // axis -1: over the last axis of x, y is [..., O]
+          // are F, y is [N, O]; axis -1: over the last axis of x, y is [..., O]
   dense_grad_data,     // (dy, w) -> dx, in the shape of the forward's x
   dense_grad_weights,  // (x, dy) -> dw, db?
-  matmul,  // (a [..., M, K], b [..., K, P]) -> y [..., M, P]; leading axes broadcast; transpose_a,
-           // transpose_b
-           // swap the last two axes of an operand
+  matmul,  // (a [..., M, K], b [..., K, P]) -> y [..., M, P]; leading axes broadcast; transpose_a and
+           // transpose_b swap the last two axes of an operand
 
   // Normalization.
   batch_norm,           // (x, gamma, beta, running mean, running variance) -> y; rectified when `relu`
@@ -48,42 +46,49 @@ enum class Kind : std::uint8_t {
   avg_pool,       // (x) -> y, where?
   avg_pool_grad,  // (dy, where) -> dx
 
-  // Elementwise.
+  // Elementwise. Whole numbers wrap around.
   unary,         // (x) -> y = function(x)
   unary_grad,    // (x, y, dy) -> dx; x or y is present only when grad_needs says so
-  binary,        // (a, b) -> y; broadcasts; comparisons give u8
+  binary,        // (a, b) -> y; broadcasts; comparisons give u8; see Arithmetic
   where,         // (condition u8, a, b) -> y; broadcasts
-  cast,          // (x) -> y in attributes.type; towards zero from real to whole numbers
+  cast,          // (x) -> y in attributes.type. From real to whole numbers towards zero, to the nearest that
+                 // there is, not-a-number to 0; between whole numbers the low bits; to reals the nearest
   dropout,       // (x, keys u64 [N], step u64 [1]) -> y; kept values are divided by 1 - rate
   dropout_grad,  // (dy, keys, step) -> dx; draws the same mask again
 
-  // Along axes.
-  reduce,            // (x) -> y over `axes`, kept as 1 when keep_dims
+  // Along axes. A not-a-number is the extreme of what it is among.
+  reduce,            // (x) -> y over `axes`, kept as 1 when keep_dims; see Reduction
   arg_extreme,       // (x) -> i64 index along `axis`, the first of equals; largest or smallest
-  top_k,             // (x) -> values, indices i64 of the `size` largest or smallest along `axis`, sorted
+  top_k,             // (x) -> values, indices i64 of the `size` largest or smallest along `axis`, sorted; the
+                     // first of equals comes first
   cumulative_sum,    // (x) -> y along `axis`; `exclusive`, `reverse`
   softmax,           // (x) -> p along `axis`
   softmax_grad,      // (p, dp) -> dx
   log_softmax,       // (x) -> y along `axis`
   log_softmax_grad,  // (y, dy) -> dx
 
-  // Movement. None of them computes.
+  // Movement, of any type. None of them computes.
   reshape,      // (x) -> y with the elements of x in row-major order
   transpose,    // (x) -> y; axis i of y is axis axes[i] of x
   slice,        // (x) -> y; along axes[i] from starts[i] in steps[i]; steps may be negative
   slice_grad,   // (dy) -> dx, zero where the slice did not reach
   concat,       // (x...) -> y along `axis`
-  pad,          // (x) -> y; starts[i], ends[i] elements in front and behind axis i (negative ones crop);
-                // mode constant (alpha), reflect, edge
+  pad,          // (x) -> y; starts[i], ends[i] elements in front and behind axis i (negative ones crop); mode
+                // constant (alpha), reflect and edge, which look at x as it was before it was cropped
   pad_grad,     // (dy) -> dx
   gather,       // (x, index i32 or i64) -> y; axis `axis` of x is replaced by the axes of index; a negative
-                // index counts from the end
+                // index counts from the end. Here and below an index outside of x is a broken invariant
   gather_grad,  // (dy, index) -> dx; sums over equal indices in their order
-  gather_elements,   // (x, index in the shape of y) -> y along `axis`
-  scatter_elements,  // (x, index, updates) -> y; along `axis`, function none or add
+  gather_elements,  // (x, index in the shape of y) -> y along `axis`; other axes may be shorter than those of
+                    // x
+  scatter_elements,  // (x, index, updates in its shape) -> y, x with the updates in the place of elements, of
+                     // equal places the last; added to them when `accumulate`
   expand,   // (x) -> y by broadcasting; with reduction mean the values are divided by the number of copies
-  one_hot,  // (index) -> y with an axis of `size` at `axis`; `beta` where the index points, else `alpha`
-  resize,   // (x [N, C, H, W]) -> y; nearest, linear or cubic, see ResizeMode
+  one_hot,  // (index) -> y with an axis of `size` at `axis`; `beta` where the index points, else `alpha`; an
+            // index outside of -size..size-1 points nowhere
+  resize,   // (x [N, C, H, W]) -> y of height dims[0] and width dims[1]; see Interpolation, Coordinates.
+            // alpha, beta: scales of height and width, or 0: those of the sizes. bias: the coefficient of
+            // cubic interpolation (Keys, 1981), or 0: -0.75. Borders repeat
   resize_grad,  // (dy) -> dx
 
   // Sequences. Batch first.
@@ -181,13 +186,16 @@ struct GradNeeds {
 /// A function that is flat wherever it has a slope (sign, floor, ...) needs nothing and has gradient 0.
 GradNeeds grad_needs(Function function);
 bool has_gradient(Function function);
+/// Does it also take whole numbers? The others are of real numbers only.
+bool takes_whole_numbers(Function function);
 
+/// Functions of Kind::binary. Not-a-numbers stay; a whole number divided by 0 gives 0, also as a remainder.
 enum class Arithmetic : std::uint8_t {
   add,
   subtract,
   multiply,
   divide,  // towards zero for whole numbers
-  power,
+  power,   // a negative power of a whole number is divided towards zero
   minimum,
   maximum,
   modulo,    // sign of the divisor
@@ -197,22 +205,24 @@ enum class Arithmetic : std::uint8_t {
   less_equal,
   greater,
   greater_equal,
-  logical_and,
+  logical_and,  // what is not 0 is true
   logical_or,
   logical_xor,
 };
 constexpr bool is_comparison(Arithmetic arithmetic) { return arithmetic >= Arithmetic::equal; }
 
+/// Functions of Kind::reduce. Of nothing: 0, and 1 for product; the other extreme for maximum and minimum;
+/// minus infinity for the logarithms; not a number, or 0, for mean.
 enum class Reduction : std::uint8_t {
   sum,
-  mean,
+  mean,  // towards zero for whole numbers
   maximum,
   minimum,
   product,
   l1,
-  l2,
-  log_sum,
-  log_sum_exp,
+  l2,           // this and the logarithms: of real numbers only
+  log_sum,      // log(sum)
+  log_sum_exp,  // log(sum(exp)), without overflow
   sum_square,
 };
 

@@ -51,6 +51,7 @@ struct Attributes {
   DType type = DType::f32;
   bool relu = false;  // batch_norm*: rectify y in the same pass
   bool keep_dims = true, largest = true, exclusive = false, reverse = false;
+  bool accumulate = false;  // scatter_elements
   bool transpose_a = false, transpose_b = false;
   bool frozen = false;  // batch_norm in a model: keeps its running statistics in training too
 };

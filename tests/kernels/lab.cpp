@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "common/tensor/half.hpp"
+
 namespace trainyard::ops {
 namespace {
 
@@ -50,13 +52,41 @@ Held Lab::hold(const Signature& of, LayoutPtr layout) const {
   return {of.shape, std::move(layout), std::move(bytes), of.type};
 }
 
-Held Lab::plain(const Tensor& tensor) const {
-  Held held = hold(tensor.shape, backend_->plain(tensor.shape));
-  for (std::size_t i = 0; i < tensor.values.size(); ++i) {
-    if (real_bytes_ == sizeof(double))
-      reinterpret_cast<double*>(held.bytes->data())[i] = tensor.values[i];
-    else
-      reinterpret_cast<float*>(held.bytes->data())[i] = static_cast<float>(tensor.values[i]);
+namespace {
+
+template <typename T, typename Narrow>
+void fill_with(tensor::Buffer& bytes, const Tensor& tensor, Narrow&& narrow) {
+  auto* const to = reinterpret_cast<T*>(bytes.data());
+  for (std::size_t i = 0; i < tensor.values.size(); ++i) to[i] = static_cast<T>(narrow(tensor.values[i]));
+}
+
+}  // namespace
+
+Held Lab::plain(const Tensor& tensor, DType type) const {
+  Held held = hold({tensor.shape, type}, backend_->plain(tensor.shape, type));
+  const auto itself = [](double x) { return x; };
+  switch (type) {
+    case DType::f32:
+      if (real_bytes_ == sizeof(double))
+        fill_with<double>(*held.bytes, tensor, itself);
+      else
+        fill_with<float>(*held.bytes, tensor, itself);
+      break;
+    case DType::bf16:
+      fill_with<std::uint16_t>(*held.bytes, tensor, [](double x) { return tensor::bf16_from_float(x); });
+      break;
+    case DType::f16:
+      fill_with<std::uint16_t>(*held.bytes, tensor, [](double x) { return tensor::f16_from_float(x); });
+      break;
+    case DType::i32:
+      fill_with<std::int32_t>(*held.bytes, tensor, itself);
+      break;
+    case DType::i64:
+      fill_with<std::int64_t>(*held.bytes, tensor, itself);
+      break;
+    case DType::u8:
+      fill_with<std::uint8_t>(*held.bytes, tensor, itself);
+      break;
   }
   return held;
 }
@@ -110,6 +140,15 @@ std::vector<Held> Lab::run(Kind kind, const Attributes& attributes, const std::v
   return first;
 }
 
+std::vector<Held> Lab::run(Kind kind, const Attributes& attributes, const std::vector<Held>& inputs) const {
+  Attributes inferred = attributes;
+  std::vector<Signature> signatures;
+  for (const Held& input : inputs) signatures.emplace_back(input.shape, input.type);
+  const auto outputs = infer(kind, inferred, signatures);
+  if (!outputs) FAIL(outputs.error().message);
+  return run(kind, inferred, inputs, *outputs);
+}
+
 Held Lab::run_over(std::size_t index, Kind kind, const Attributes& attributes,
                    const std::vector<Held>& inputs) const {
   const Held& over = inputs[index];
@@ -132,10 +171,14 @@ Held Lab::run_over(std::size_t index, Kind kind, const Attributes& attributes,
 
 namespace {
 
+template <typename T, typename Widen>
+void append(const tensor::Buffer& bytes, std::int64_t count, std::vector<double>& out, Widen&& widen) {
+  const auto* values = reinterpret_cast<const T*>(bytes.data());
+  for (std::int64_t i = 0; i < count; ++i) out.push_back(static_cast<double>(widen(values[i])));
+}
 template <typename T>
 void append(const tensor::Buffer& bytes, std::int64_t count, std::vector<double>& out) {
-  const auto* values = reinterpret_cast<const T*>(bytes.data());
-  for (std::int64_t i = 0; i < count; ++i) out.push_back(static_cast<double>(values[i]));
+  append<T>(bytes, count, out, [](T value) { return value; });
 }
 
 }  // namespace
@@ -156,6 +199,12 @@ Tensor Lab::take(const Held& held) const {
     case DType::u8:
       append<std::uint8_t>(*plain.bytes, count, tensor.values);
       break;
+    case DType::bf16:
+      append<std::uint16_t>(*plain.bytes, count, tensor.values, tensor::float_from_bf16);
+      break;
+    case DType::f16:
+      append<std::uint16_t>(*plain.bytes, count, tensor.values, tensor::float_from_f16);
+      break;
     default:
       if (real_bytes_ == sizeof(double))
         append<double>(*plain.bytes, count, tensor.values);
@@ -167,15 +216,21 @@ Tensor Lab::take(const Held& held) const {
 
 void require_close(const Tensor& actual, const Tensor& expected, double tolerance) {
   REQUIRE(actual.shape == expected.shape);
+  REQUIRE(actual.values.size() == expected.values.size());
   double scale = 1, worst = 0;
-  for (const double value : expected.values) scale = std::max(scale, std::abs(value));
+  for (const double value : expected.values)
+    if (std::isfinite(value)) scale = std::max(scale, std::abs(value));
   std::size_t where = 0;
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
-    const double off = std::abs(actual.values[i] - expected.values[i]);
-    if (off <= worst) continue;  // also false for what is not a number
-    worst = std::isnan(off) ? INFINITY : off;
+    const double is = actual.values[i], wanted = expected.values[i];
+    if (is == wanted || (std::isnan(is) && std::isnan(wanted))) continue;
+    // Nothing is near what is infinite or not a number.
+    const double off = std::isfinite(is) && std::isfinite(wanted) ? std::abs(is - wanted) : INFINITY;
+    if (off <= worst) continue;
+    worst = off;
     where = i;
   }
+  if (expected.values.empty()) return;
   INFO("element " << where << " of " << expected.shape.text() << ": " << actual.values[where] << " for "
                   << expected.values[where]);
   CHECK(worst <= tolerance * scale);

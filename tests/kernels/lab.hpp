@@ -37,13 +37,15 @@ class Lab {
   static Lab reference() { return Lab(reference_backend<double>(), sizeof(double), 0); }
   static Lab reference_float() { return Lab(reference_backend<float>(), sizeof(float), 0); }
 
-  Held plain(const Tensor& tensor) const;
+  /// Row major; whole numbers and storage types are what the values round to.
+  Held plain(const Tensor& tensor, DType type = DType::f32) const;
   /// A plain tensor, or an image in the layout of a convolution; see the constructors.
   Held activation(const Tensor& tensor);
   /// Bytes beside the tensors.
   template <typename T>
   Held raw(const std::vector<T>& values) const {
-    Held held = hold(Shape{static_cast<std::int64_t>(values.size())}, backend_->raw(values.size() * sizeof(T)));
+    Held held =
+        hold(Shape{static_cast<std::int64_t>(values.size())}, backend_->raw(values.size() * sizeof(T)));
     std::copy(values.begin(), values.end(), reinterpret_cast<T*>(held.bytes->data()));
     return held;
   }
@@ -59,6 +61,8 @@ class Lab {
   /// same bytes each time, operands untouched, no byte written past the end.
   std::vector<Held> run(Kind kind, const Attributes& attributes, const std::vector<Held>& inputs,
                         const std::vector<Signature>& outputs) const;
+  /// The same with the attributes and results that ops::infer gives.
+  std::vector<Held> run(Kind kind, const Attributes& attributes, const std::vector<Held>& inputs) const;
   /// The same, written over operand `index`; the layouts must be the same place by place.
   Held run_over(std::size_t index, Kind kind, const Attributes& attributes,
                 const std::vector<Held>& inputs) const;

@@ -10,6 +10,10 @@
 namespace trainyard::ops {
 namespace {
 
+bool rectifies(const Operation& op) {
+  return op.attributes.function == Function::relu && op.outputs[0].type == DType::f32;
+}
+
 /// nullptr: no kernel of this backend's own.
 std::unique_ptr<Kernel> build(const Operation& op) {
   switch (op.kind) {
@@ -32,9 +36,9 @@ std::unique_ptr<Kernel> build(const Operation& op) {
     case Kind::batch_norm_grad:
       return cpu::batch_norm_grad(op);
     case Kind::unary:
-      return op.attributes.function == Function::relu ? cpu::relu(op) : nullptr;
+      return rectifies(op) ? cpu::relu(op) : nullptr;
     case Kind::unary_grad:
-      return op.attributes.function == Function::relu ? cpu::relu_grad(op) : nullptr;
+      return rectifies(op) ? cpu::relu_grad(op) : nullptr;
     case Kind::max_pool:
     case Kind::avg_pool:
       return cpu::pool(op);

@@ -8,6 +8,9 @@ namespace trainyard::ops {
 namespace {
 
 Inferred reduce(Attributes& a, const Signature& x) {
+  if (a.reduction == Reduction::l2 || a.reduction == Reduction::log_sum ||
+      a.reduction == Reduction::log_sum_exp)
+    if (auto ok = real_numbers(x); !ok) return ok.error();
   if (a.axes.empty()) {
     a.axes.resize(x.shape.rank());
     std::iota(a.axes.begin(), a.axes.end(), 0);
@@ -26,13 +29,17 @@ Inferred reduce(Attributes& a, const Signature& x) {
 }  // namespace
 
 Inferred infer_along(Kind kind, Attributes& attributes, std::span<const Signature> inputs) {
+  if (auto ok = operands(inputs, 1); !ok) return ok.error();
   const Signature& x = inputs[0];
   if (kind == Kind::reduce) return reduce(attributes, x);
   const auto axis = front_axis(attributes.axis, x.shape.rank());
   if (!axis) return axis.error();
   attributes.axis = *axis;
   const auto at = static_cast<std::size_t>(*axis);
+  if (kind == Kind::softmax || kind == Kind::log_softmax)
+    if (auto ok = real_numbers(x); !ok) return ok.error();
   if (kind == Kind::arg_extreme) {
+    if (x.shape[at] == 0) return shape_error("along axis {} of {}, which is empty", at, x.shape.text());
     std::vector<std::int64_t> dims = x.shape.dims();
     if (attributes.keep_dims)
       dims[at] = 1;

@@ -8,8 +8,15 @@ bool gives_bytes(Function function) {
   return function == Function::logical_not || function == Function::is_nan || function == Function::is_inf;
 }
 
+Inferred unary(const Attributes& a, std::span<const Signature> in) {
+  if (auto ok = operands(in, 1); !ok) return ok.error();
+  if (!takes_whole_numbers(a.function))
+    if (auto ok = real_numbers(in[0]); !ok) return ok.error();
+  return Signatures{{in[0].shape, gives_bytes(a.function) ? DType::u8 : in[0].type}};
+}
+
 Inferred binary(const Attributes& a, std::span<const Signature> in) {
-  if (in.size() != 2) return shape_error("takes two operands");
+  if (auto ok = operands(in, 2); !ok) return ok.error();
   if (in[0].type != in[1].type)
     return shape_error("of {} and {}; cast one of them", name_of(in[0].type), name_of(in[1].type));
   Shape shape;
@@ -19,7 +26,7 @@ Inferred binary(const Attributes& a, std::span<const Signature> in) {
 }
 
 Inferred where(std::span<const Signature> in) {
-  if (in.size() != 3) return shape_error("takes a condition and two operands");
+  if (auto ok = operands(in, 3); !ok) return ok.error();
   if (in[0].type != DType::u8)
     return shape_error("needs a condition of uint8, and gets {}", name_of(in[0].type));
   if (in[1].type != in[2].type) return shape_error("of {} and {}", name_of(in[1].type), name_of(in[2].type));
@@ -39,13 +46,14 @@ Inferred infer_elementwise(Kind kind, Attributes& attributes, std::span<const Si
     case Kind::where:
       return where(inputs);
     case Kind::cast:
+      if (auto ok = operands(inputs, 1); !ok) return ok.error();
       return Signatures{{inputs[0].shape, attributes.type}};
     case Kind::dropout:
       if (!(attributes.rate >= 0 && attributes.rate < 1))
         return shape_error("of rate {}; it has to be in [0, 1)", attributes.rate);
       return Signatures{inputs[0]};
     default:
-      return Signatures{{inputs[0].shape, gives_bytes(attributes.function) ? DType::u8 : inputs[0].type}};
+      return unary(attributes, inputs);
   }
 }
 

@@ -4,6 +4,17 @@
 
 namespace trainyard::ops {
 
+Status operands(std::span<const Signature> inputs, std::size_t count) {
+  if (inputs.size() == count) return {};
+  static constexpr const char* kNumbers[] = {"no operands", "one operand", "two operands", "three operands"};
+  return shape_error("takes {}, and gets {}", kNumbers[count], inputs.size());
+}
+
+Status real_numbers(const Signature& x) {
+  if (tensor::is_real(x.type)) return {};
+  return shape_error("needs real numbers, and gets {}; cast them to fp32", name_of(x.type));
+}
+
 Result<std::int64_t> front_axis(std::int64_t axis, std::size_t rank) {
   const auto count = static_cast<std::int64_t>(rank);
   if (axis < -count || axis >= count)

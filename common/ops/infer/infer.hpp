@@ -14,9 +14,14 @@ Error shape_error(fmt::format_string<Arguments...> message, Arguments&&... argum
   return {Errc::invalid, fmt::format(message, std::forward<Arguments>(arguments)...)};
 }
 
+/// Errc::invalid unless there are `count` operands.
+Status operands(std::span<const Signature> inputs, std::size_t count);
+/// Errc::invalid unless the elements are real numbers.
+Status real_numbers(const Signature& x);
+
 /// `axis` counted from the front; Errc::invalid unless -rank <= axis < rank.
 Result<std::int64_t> front_axis(std::int64_t axis, std::size_t rank);
-/// The same for a list, which is made ascending; twice the same is refused. An empty list stays empty.
+/// The same for a list, in its order; twice the same is refused. An empty list stays empty.
 Status front_axes(std::vector<std::int64_t>& axes, std::size_t rank);
 
 /// The extent of a window's result: (input + padding - reach) / stride + 1; below 1 it does not exist.

@@ -84,7 +84,11 @@ Inferred dense(Attributes& a, std::span<const Signature> in) {
 }
 
 Inferred matmul(const Attributes& attributes, std::span<const Signature> in) {
-  if (in.size() != 2) return shape_error("takes two operands");
+  if (auto ok = operands(in, 2); !ok) return ok.error();
+  for (const Signature& operand : in)
+    if (auto ok = real_numbers(operand); !ok) return ok.error();
+  if (in[0].type != in[1].type)
+    return shape_error("of {} and {}; cast one of them", name_of(in[0].type), name_of(in[1].type));
   const Shape &a = in[0].shape, &b = in[1].shape;
   if (a.rank() < 2 || b.rank() < 2)
     return shape_error("of {} and {}; both need two axes", a.text(), b.text());

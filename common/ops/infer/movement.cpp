@@ -1,15 +1,24 @@
 // Operations that move elements and compute nothing.
 #include <algorithm>
+#include <optional>
 
 #include "common/ops/infer/infer.hpp"
 
 namespace trainyard::ops {
 namespace {
 
+/// The product of extents that come from outside, and may be anything; none when no number holds it.
+std::optional<std::int64_t> product(const std::vector<std::int64_t>& dims) {
+  std::int64_t count = 1;
+  for (const std::int64_t dim : dims)
+    if (__builtin_mul_overflow(count, dim, &count)) return std::nullopt;
+  return count;
+}
+
 Inferred reshape(const Attributes& a, const Signature& x) {
   const Shape to(a.dims);
   const auto open = std::count_if(a.dims.begin(), a.dims.end(), [](auto dim) { return dim < 0; });
-  if (open > 1 || to.volume() != x.shape.volume())
+  if (open > 1 || product(a.dims) != x.shape.volume())
     return shape_error("of {} to {}, which holds another number of elements", x.shape.text(), to.text());
   return Signatures{{to, x.type}};
 }
@@ -36,9 +45,12 @@ Inferred slice(Attributes& a, const Signature& x) {
   Shape y = x.shape;
   for (std::size_t i = 0; i < a.axes.size(); ++i) {
     const auto axis = static_cast<std::size_t>(a.axes[i]);
-    const std::int64_t extent = x.shape[axis], step = a.steps[i];
-    if (step == 0) return shape_error("has a step of 0");
+    const std::int64_t extent = x.shape[axis];
+    if (a.steps[i] == 0) return shape_error("has a step of 0");
     if (extent < 0) return shape_error("cuts the batch of {}; only other axes can be cut", x.shape.text());
+    // Longer steps leave the tensor too.
+    a.steps[i] = std::clamp(a.steps[i], -extent - 1, extent + 1);
+    const std::int64_t step = a.steps[i];
     const auto inside = [&](std::int64_t at) {
       if (at < 0) at += extent;
       return step > 0 ? std::clamp<std::int64_t>(at, 0, extent)
@@ -86,7 +98,9 @@ Inferred pad(Attributes& a, const Signature& x) {
   for (std::size_t axis = 0; axis < rank; ++axis) {
     if (a.starts[axis] == 0 && a.ends[axis] == 0) continue;
     if (y[axis] < 0) return shape_error("of the batch of {}", x.shape.text());
-    y[axis] += a.starts[axis] + a.ends[axis];
+    if (__builtin_add_overflow(y[axis], a.starts[axis], &y[axis]) ||
+        __builtin_add_overflow(y[axis], a.ends[axis], &y[axis]))
+      return shape_error("of axis {} of {} by more than there are numbers", axis, x.shape.text());
     if (y[axis] < 0) return shape_error("takes more from axis {} of {} than it has", axis, x.shape.text());
     if (a.pad_mode == PadMode::reflect && (a.starts[axis] >= x.shape[axis] || a.ends[axis] >= x.shape[axis]))
       return shape_error("reflects more of axis {} of {} than it has", axis, x.shape.text());
@@ -105,6 +119,8 @@ Inferred expand(const Attributes& a, const Signature& x) {
 }  // namespace
 
 Inferred infer_movement(Kind kind, Attributes& attributes, std::span<const Signature> inputs) {
+  if (kind != Kind::concat)
+    if (auto ok = operands(inputs, 1); !ok) return ok.error();
   switch (kind) {
     case Kind::reshape:
       return reshape(attributes, inputs[0]);

@@ -35,22 +35,16 @@ std::unique_ptr<Kernel> build(const Operation& op) {
       return reference::avg_pool<Real>(op);
     case Kind::avg_pool_grad:
       return reference::avg_pool_grad<Real>(op);
-    case Kind::unary:
-      return reference::unary<Real>(op);
-    case Kind::unary_grad:
-      return reference::unary_grad<Real>(op);
-    case Kind::reshape:
-      return reference::reshape<Real>(op);
-    case Kind::dropout:
-    case Kind::dropout_grad:
-      return reference::dropout<Real>(op);
-    case Kind::softmax:
-      return reference::softmax<Real>(op);
     case Kind::softmax_cross_entropy:
       return reference::softmax_cross_entropy<Real>(op);
     default:
-      return nullptr;
+      break;
   }
+  for (const auto family :
+       {reference::elementwise_kernel<Real>, reference::along_kernel<Real>, reference::movement_kernel<Real>,
+        reference::index_kernel<Real>, reference::resize_kernel<Real>, reference::matmul_kernel<Real>})
+    if (auto kernel = family(op)) return kernel;
+  return nullptr;
 }
 
 template <typename Real>

@@ -110,12 +110,16 @@ TRAINYARD_REFERENCE(max_pool)
 TRAINYARD_REFERENCE(max_pool_grad)
 TRAINYARD_REFERENCE(avg_pool)
 TRAINYARD_REFERENCE(avg_pool_grad)
-TRAINYARD_REFERENCE(unary)
-TRAINYARD_REFERENCE(unary_grad)
-TRAINYARD_REFERENCE(reshape)
-TRAINYARD_REFERENCE(dropout)
-TRAINYARD_REFERENCE(softmax)
 TRAINYARD_REFERENCE(softmax_cross_entropy)
+TRAINYARD_REFERENCE(cast)
+TRAINYARD_REFERENCE(reduce)
+// One dispatch a family: nullptr when the kind is not of it.
+TRAINYARD_REFERENCE(elementwise_kernel)
+TRAINYARD_REFERENCE(along_kernel)
+TRAINYARD_REFERENCE(movement_kernel)
+TRAINYARD_REFERENCE(index_kernel)
+TRAINYARD_REFERENCE(resize_kernel)
+TRAINYARD_REFERENCE(matmul_kernel)
 #undef TRAINYARD_REFERENCE
 
 }  // namespace trainyard::ops::reference

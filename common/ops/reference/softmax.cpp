@@ -19,18 +19,6 @@ double softmax_row(const Real* x, std::int64_t classes, std::vector<double>& p) 
 }  // namespace
 
 template <typename Real>
-std::unique_ptr<Kernel> softmax(const Operation& op) {
-  const std::int64_t batch = op.inputs[0].shape[0], classes = op.inputs[0].shape.elements() / batch;
-  return loops<Real>(op, [=](const Operands& at) {
-    std::vector<double> p(static_cast<std::size_t>(classes));
-    for (std::int64_t n = 0; n < batch; ++n) {
-      softmax_row(at.in<Real>(0) + n * classes, classes, p);
-      for (std::int64_t k = 0; k < classes; ++k) at.out<Real>(0)[n * classes + k] = static_cast<Real>(p[k]);
-    }
-  });
-}
-
-template <typename Real>
 std::unique_ptr<Kernel> softmax_cross_entropy(const Operation& op) {
   const Shape& x_shape = op.inputs[0].shape;
   const std::int64_t batch = x_shape[0], classes = x_shape.elements() / batch;
@@ -52,8 +40,6 @@ std::unique_ptr<Kernel> softmax_cross_entropy(const Operation& op) {
   });
 }
 
-template std::unique_ptr<Kernel> softmax<float>(const Operation&);
-template std::unique_ptr<Kernel> softmax<double>(const Operation&);
 template std::unique_ptr<Kernel> softmax_cross_entropy<float>(const Operation&);
 template std::unique_ptr<Kernel> softmax_cross_entropy<double>(const Operation&);
 
