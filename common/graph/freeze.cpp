@@ -124,7 +124,7 @@ void fold_into(Graph& graph, std::size_t linear, const Node& norm) {
   const ValueId b = graph.constant(constant_of(graph.signature(norm.inputs[1]), bias));
   graph.nodes[linear].inputs = {in[0], w, b};
   graph.nodes[linear].outputs[0] = norm.outputs[0];
-  if (norm.attributes.relu) graph.nodes[linear].attributes.activation = ops::Function::relu;
+  graph.nodes[linear].attributes.activation = norm.attributes.function;
 }
 
 }  // namespace

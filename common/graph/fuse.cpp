@@ -9,88 +9,101 @@ using ops::Function;
 class Fusion {
  public:
   Fusion(Graph& graph, bool training)
-      : graph_(graph), training_(training), uses_(uses(graph)), maker_(graph.values.size(), kNobody) {}
+      : graph_(graph),
+        training_(training),
+        uses_(uses(graph)),
+        maker_(graph.values.size(), kNobody),
+        gone_(graph.nodes.size(), false) {
+    for (std::size_t i = 0; i < graph.nodes.size(); ++i)
+      for (const ValueId id : graph.nodes[i].outputs) maker_[id] = i;
+  }
 
   void run() {
-    std::vector<bool> gone(graph_.nodes.size(), false);
+    // A sum joins before the activation behind it, so that the activation finds what it can join.
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
-      const Node node = graph_.nodes[i];
-      for (const ValueId id : node.outputs) maker_[id] = i;
-      if (node.kind == Kind::unary)
-        gone[i] = activate(node);
-      else if (node.kind == Kind::binary && node.attributes.arithmetic == ops::Arithmetic::add)
-        add(node, i, gone);
+      const Node& node = graph_.nodes[i];
+      if (node.kind == Kind::binary && node.attributes.arithmetic == ops::Arithmetic::add) join_sum(i);
+      if (node.kind == Kind::unary) join_activation(i);
     }
     std::vector<Node> kept;
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i)
-      if (!gone[i]) kept.push_back(std::move(graph_.nodes[i]));
+      if (!gone_[i]) kept.push_back(std::move(graph_.nodes[i]));
     graph_.nodes = std::move(kept);
   }
 
  private:
   static constexpr std::size_t kNobody = SIZE_MAX;
 
+  static bool normalizes(const Node& node) {
+    return node.kind == Kind::batch_norm || node.kind == Kind::batch_norm_training;
+  }
   static bool linear(const Node& node) { return node.kind == Kind::conv2d || node.kind == Kind::dense; }
-
-  /// The node in front of `x` whose only consumer asks; nullptr when there are others.
-  Node* alone_in_front(ValueId x) {
-    if (uses_[x] != 1 || maker_[x] == kNobody) return nullptr;
-    Node& node = graph_.nodes[maker_[x]];
-    return node.outputs[0] == x ? &node : nullptr;
+  /// The place of the addend among the operands.
+  static std::size_t addend(const Node& node) { return normalizes(node) ? 5 : 3; }
+  static Function& activation(Node& node) {
+    return normalizes(node) ? node.attributes.function : node.attributes.activation;
   }
 
-  /// Does the operation in front of the activation take it over?
-  bool activate(const Node& unary) {
-    const Function function = unary.attributes.function;
-    const ValueId y = unary.outputs[0];
-    Node* const front = alone_in_front(unary.inputs[0]);
-    if (front == nullptr) return false;
-    if (front->kind == Kind::batch_norm || front->kind == Kind::batch_norm_training) {
-      if (function != Function::relu || front->attributes.relu) return false;
-      front->attributes.relu = true;
-      if (front->kind == Kind::batch_norm_training) {
-        const ValueId mask = graph_.add({Signature::opaque_bytes()});
-        front->outputs.insert(front->outputs.begin() + 3, mask);
-      }
-    } else if (linear(*front) && front->attributes.activation == Function::identity && follows(function)) {
-      front->attributes.activation = function;
-      front->attributes.alpha = unary.attributes.alpha;
-      front->attributes.beta = unary.attributes.beta;
-    } else {
-      return false;
-    }
-    front->outputs[0] = y;
-    maker_[y] = maker_[unary.inputs[0]];
-    return true;
+  /// The operation that makes `value` for one consumer alone and has no activation yet; or kNobody.
+  std::size_t joinable(ValueId value) {
+    const std::size_t at = maker_[value];
+    if (at == kNobody || uses_[value] != 1) return kNobody;
+    Node& node = graph_.nodes[at];
+    const bool fits = (normalizes(node) || linear(node)) && node.outputs[0] == value;
+    return fits && activation(node) == Function::identity ? at : kNobody;
   }
 
-  bool follows(Function function) const {
+  /// In a graph that trains the gradient has to follow from the result alone.
+  bool follows(const Node& node, Function function) const {
+    if (normalizes(node)) return function == Function::relu || function == Function::relu6;
     const ops::GradNeeds needs = ops::grad_needs(function);
     return ops::follows_linear(function) && (!training_ || (needs.y && !needs.x));
   }
 
-  /// The linear map takes the sum's place, since the other operand may be made behind it.
-  void add(const Node& sum, std::size_t at, std::vector<bool>& gone) {
+  void join_activation(std::size_t at) {
+    const Node unary = graph_.nodes[at];
+    const std::size_t front = joinable(unary.inputs[0]);
+    if (front == kNobody || !follows(graph_.nodes[front], unary.attributes.function)) return;
+    Node& node = graph_.nodes[front];
+    activation(node) = unary.attributes.function;
+    if (linear(node)) {
+      node.attributes.alpha = unary.attributes.alpha;
+      node.attributes.beta = unary.attributes.beta;
+    }
+    gives(front, unary.outputs[0]);
+    gone_[at] = true;
+    if (node.kind == Kind::batch_norm_training)
+      node.outputs.insert(node.outputs.begin() + 3, graph_.add({Signature::opaque_bytes()}));
+  }
+
+  void join_sum(std::size_t at) {
+    const Node sum = graph_.nodes[at];
     if (graph_.shape(sum.inputs[0]) != graph_.shape(sum.inputs[1]) || sum.inputs[0] == sum.inputs[1]) return;
     for (const std::size_t side : {1, 0}) {
-      Node* const front = alone_in_front(sum.inputs[side]);
-      if (front == nullptr || !linear(*front) || front->inputs.size() > 3 ||
-          front->attributes.activation != Function::identity)
-        continue;
-      Node joined = *front;
-      joined.inputs.resize(3, kAbsent);
+      const std::size_t front = joinable(sum.inputs[side]);
+      if (front == kNobody || graph_.nodes[front].inputs.size() > addend(graph_.nodes[front])) continue;
+      Node joined = std::move(graph_.nodes[front]);
+      joined.inputs.resize(addend(joined), kAbsent);
       joined.inputs.push_back(sum.inputs[1 - side]);
-      joined.outputs = sum.outputs;
-      gone[maker_[sum.inputs[side]]] = true;
+      gone_[front] = true;
+      // The addend may be made behind the operation: the whole stands where the sum stood.
       graph_.nodes[at] = std::move(joined);
+      for (const ValueId id : graph_.nodes[at].outputs) maker_[id] = at;
+      gives(at, sum.outputs[0]);
       return;
     }
+  }
+
+  void gives(std::size_t node, ValueId y) {
+    graph_.nodes[node].outputs[0] = y;
+    maker_[y] = node;
   }
 
   Graph& graph_;
   const bool training_;
   const std::vector<std::uint32_t> uses_;
-  std::vector<std::size_t> maker_;  // node that makes a value
+  std::vector<std::size_t> maker_;  // node that makes a value of the graph as it came
+  std::vector<bool> gone_;
 };
 
 }  // namespace

@@ -50,7 +50,8 @@ class ForInference final : public Copy {
  private:
   void place(Node node) override {
     if (node.kind == Kind::dropout) return skip(node);
-    if (node.kind == Kind::max_pool || node.kind == Kind::avg_pool) node.attributes.workspace = false;
+    if (node.kind == Kind::max_pool || node.kind == Kind::avg_pool || node.kind == Kind::recurrent)
+      node.attributes.workspace = false;
     keep(std::move(node));
   }
 };

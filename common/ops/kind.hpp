@@ -23,13 +23,13 @@ enum class Kind : std::uint8_t {
   matmul,  // (a [..., M, K], b [..., K, P]) -> y [..., M, P]; leading axes broadcast; transpose_a and
            // transpose_b swap the last two axes of an operand
 
-  // Normalization.
-  batch_norm,           // (x, gamma, beta, running mean, running variance) -> y; rectified when `relu`
+  // Normalization. `function` of a batch_norm: identity, relu or relu6, in the same pass.
+  batch_norm,           // (x, gamma, beta, running mean, running variance) -> y
   batch_norm_training,  // (x, gamma, beta, running mean, running variance, addend?) -> y, mean, variance,
                         // mask?,
                         // next running mean * N, next running variance * N. Statistics of the batch, biased
                         // variance (Ioffe, Szegedy, 2015, algorithm 1); running ones unbiased, as in PyTorch.
-                        // y = relu?(normalized + addend?); mask exists when `relu`
+                        // y = function(normalized + addend?); mask exists unless it is the identity
   batch_norm_grad,      // (x, dy, mean, variance, gamma, mask?) -> dx, dgamma, dbeta, daddend?
   layer_norm,       // (x, gamma?, beta?) -> y, mean, inverse deviation; over the axes from `axis` to the last
                     // (Ba, Kiros, Hinton, 2016)
@@ -37,7 +37,8 @@ enum class Kind : std::uint8_t {
   group_norm,  // (x, gamma [C], beta [C]) -> y, mean, inverse deviation; `groups` groups of channels (Wu,
                // He, 2018); groups == C is instance normalization
   group_norm_grad,  // (x, dy, mean, inverse deviation, gamma) -> dx, dgamma, dbeta
-  lrn,  // (x) -> y; across `size` channels, alpha, beta, `bias` (Krizhevsky and others, 2012, section 3.3)
+  lrn,       // (x) -> y = x / (bias + alpha / size * sum of squares)^beta over `size` channels around each
+             // (Krizhevsky and others, 2012, section 3.3; alpha over size as in ONNX)
   lrn_grad,  // (x, dy) -> dx
 
   // Pooling. Padding takes no part in a maximum; in an average it counts when `count_padding`.
@@ -92,34 +93,39 @@ enum class Kind : std::uint8_t {
   resize_grad,  // (dy) -> dx
 
   // Sequences. Batch first.
-  embedding_bag,  // (table [V, D], ids i32 [L], offsets i32 [N]) -> y [N, D], sum or mean of the rows of a
-                  // bag
+  embedding_bag,  // (table [V, D], ids i32 [L], offsets i32 [N]) -> y [N, D], sum or mean (`reduction`) of
+                  // the rows of a bag; ids below 0 are padding, an empty bag gives 0
   embedding_bag_grad,  // (dy, ids, offsets) -> dtable; sums in the order of ids
   recurrent,  // (x [N, T, I], w [directions, G*H, I], r [directions, G*H, H], b? [directions, 2*G*H],
   // lengths i32 [N]?, h0? [directions, N, H], c0?) -> y [N, T, directions*H], h [directions, N, H],
-  // c? (lstm), workspace; gates in ONNX's order (iofc, zrh); behind a length y is 0
+  // c? (lstm), workspace; gates in ONNX's order (iofc, zrh); behind a length y is 0, and a reverse direction
+  // begins at the length; the workspace is empty unless `workspace`
   recurrent_grad,  // (x, w, r, b?, lengths?, h0?, c0?, y, workspace, dy?, dh?, dc?) -> dx, dw, dr, db?, dh0?,
                    // dc0?
   attention,  // (q [N, h, T, D], k [N, h, S, D], v [N, h, S, E], mask f32? added to the scores) -> y [N, h,
               // T, E],
-              // log-sum-exp [N, h, T]; scores are scaled by alpha (Vaswani and others, 2017, section 3.2.1)
+              // log-sum-exp [N, h, T]; scores are scaled by alpha (Vaswani and others, 2017, section 3.2.1);
+              // y is 0 where all scores are minus infinity
   attention_grad,  // (q, k, v, mask?, y, log-sum-exp, dy) -> dq, dk, dv
-  crf_loss,  // (emissions [N, T, K], transitions [K+2, K+2], tags i32 [N, T], lengths i32 [N]) -> demissions,
-             // dtransitions, Outcome; Lample and others, 2016, section 2.2; K is begin, K+1 is end
-  viterbi,   // (emissions, transitions, lengths) -> tags i32 [N, T], the best path; 0 behind the length
+  crf_loss,        // (emissions [N, T, K], transitions [K+2, K+2], tags i32 [N, T], lengths i32 [N]?) ->
+                   // demissions, dtransitions, Outcome; Lample and others, 2016, section 2.2; transitions are
+  // [from, to], K is begin, K+1 is end. A sequence of length 0 does not count; one is correct when
+  // each of its tags is the most probable of its time
+  viterbi,  // (emissions, transitions, lengths?) -> tags i32 [N, T], the best path; 0 behind the length
 
   // Losses: value and gradient in one pass. Gradients are of the SUM of the samples' losses, not of the mean.
   softmax_cross_entropy,  // (x [N, K] or [N, K, ...], labels i32 [N, ...], class weights f32 [K]?) -> dx,
-                          // Outcome;
-  // `smoothing` (Szegedy and others, 2016, section 7); label `ignore` counts for nothing
-  sigmoid_cross_entropy,  // (x, targets f32 of its shape) -> dx, Outcome
+                          // Outcome; `smoothing` (Szegedy and others, 2016, section 7); each class's part of
+                          // a loss has its weight; label `ignore` counts for nothing
+  sigmoid_cross_entropy,  // (x, targets f32 of its shape) -> dx, Outcome; the sum over a sample's values;
+                          // correct when each value is on its target's side
   squared_error,          // (x, targets) -> dx, Outcome; the mean over a sample's values, as the next two
   absolute_error,         // (x, targets) -> dx, Outcome
   huber,                  // (x, targets) -> dx, Outcome; quadratic within alpha (Huber, 1964)
   hinge,                  // (x [N, K], labels i32 [N]) -> dx, Outcome; Crammer and Singer, 2001, margin alpha
   triplet,  // (anchor [N, D], positive, negative) -> danchor, dpositive, dnegative, Outcome; squared
-            // distances,
-            // margin alpha (Schroff and others, 2015, equation 3)
+            // distances, margin alpha (Schroff and others, 2015, equation 3); correct when the positive is
+            // nearer
 };
 
 /// "conv2d"; the names above.

@@ -25,7 +25,7 @@ struct Attributes {
   std::int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
   std::int64_t groups = 1;
   bool count_padding = false;
-  bool workspace = true;  // pools: keep what the gradient needs
+  bool workspace = true;  // pools, recurrent: keep what the gradient needs
   // Numbers.
   double alpha = 0, beta = 0, bias = 0;
   double epsilon = 1e-5, momentum = 0.1;  // batch norm: running = (1 - momentum) running + momentum batch
@@ -49,7 +49,6 @@ struct Attributes {
   Interpolation interpolation = Interpolation::nearest;
   NearestMode nearest_mode = NearestMode::round_prefer_floor;
   DType type = DType::f32;
-  bool relu = false;  // batch_norm*: rectify y in the same pass
   bool keep_dims = true, largest = true, exclusive = false, reverse = false;
   bool accumulate = false;  // scatter_elements
   bool transpose_a = false, transpose_b = false;

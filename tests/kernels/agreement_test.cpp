@@ -251,7 +251,7 @@ struct BatchNormInput {
 };
 
 std::vector<Tensor> train_batch_norm(Lab& lab, const BatchNormInput& in, bool relu) {
-  const Attributes attributes{.relu = relu};
+  const Attributes attributes{.function = relu ? Function::relu : Function::identity};
   const std::vector<Held> inputs = in.held(lab);
   const Shape per_channel = in.gamma.shape;
   std::vector<Signature> outputs{in.x.shape, per_channel, per_channel};
@@ -282,7 +282,7 @@ TEST_CASE("batch normalization and its gradient agree with plain loops", "[batch
       INFO(shape.text() << (relu ? " rectified" : ""));
       agree([&](Lab& lab) { return train_batch_norm(lab, in, relu); }, few ? 2e-3 : 5e-5);
       agree([&](Lab& lab) {
-        const Attributes attributes{.relu = relu};
+        const Attributes attributes{.function = relu ? Function::relu : Function::identity};
         return std::vector{lab.take(lab.run(Kind::batch_norm, attributes, in.held(lab), {shape})[0])};
       });
     }

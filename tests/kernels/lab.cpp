@@ -92,9 +92,10 @@ Held Lab::plain(const Tensor& tensor, DType type) const {
 }
 
 Held Lab::activation(const Tensor& tensor) {
+  if (tensor.shape.rank() != 4) return plain(tensor);
   const bool blocked = (blocked_ >> activations_++ & 1) != 0;
   Held held = plain(tensor);
-  return blocked && tensor.shape.rank() == 4 ? as_a_convolution_leaves_it(held) : held;
+  return blocked ? as_a_convolution_leaves_it(held) : held;
 }
 
 Held Lab::as_a_convolution_leaves_it(const Held& image) const {

@@ -10,7 +10,7 @@ void batch_norm_training(Reverse& reverse, const Node& node, ValueId dy) {
   const auto& in = node.inputs;
   const auto& out = node.outputs;
   std::vector<ValueId> inputs{in[0], dy, out[1], out[2], in[1]};
-  if (node.attributes.relu) inputs.push_back(out[3]);
+  if (node.attributes.function != ops::Function::identity) inputs.push_back(out[3]);
   const Signature per_channel = reverse.signature(in[1]);
   std::vector<Signature> outputs{reverse.signature(in[0]), per_channel, per_channel};
   if (in.size() > 5) outputs.push_back(reverse.signature(in[5]));
@@ -24,11 +24,9 @@ void batch_norm_training(Reverse& reverse, const Node& node, ValueId dy) {
 /// With frozen statistics y = (x - mean) scale + beta, scale = gamma / sqrt(variance + epsilon).
 void batch_norm_frozen(Reverse& reverse, const Node& node, ValueId dy) {
   const auto& in = node.inputs;
-  if (node.attributes.relu) {
-    Attributes relu;
-    relu.function = ops::Function::relu;
-    dy = reverse.add(Kind::unary_grad, relu, {kAbsent, node.outputs[0], dy}, reverse.signature(dy));
-  }
+  if (node.attributes.function != ops::Function::identity)
+    dy = reverse.add(Kind::unary_grad, {.function = node.attributes.function}, {kAbsent, node.outputs[0], dy},
+                     reverse.signature(dy));
   Shape column = reverse.shape(in[0]);
   for (std::size_t axis = 0; axis < column.rank(); ++axis)
     if (axis != 1) column[axis] = 1;

@@ -23,9 +23,17 @@ Desc wanted(const Operand& x) { return x.shape.rank() == 4 ? desc_of(x) : plain_
 Forward::primitive_desc forward(const Desc& x, const Attributes& a, bool inference) {
   Flags flags = Flags::use_scale | Flags::use_shift;
   if (inference) flags |= Flags::use_global_stats;
-  if (a.relu) flags |= Flags::fuse_norm_relu;
+  if (a.function == Function::relu) flags |= Flags::fuse_norm_relu;
   const auto kind = inference ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
   return {Forward::desc(kind, image(x), static_cast<float>(a.epsilon), flags), attributes(), engine()};
+}
+
+/// What oneDNN has no normalization for.
+bool foreign(const Operation& op) {
+  const Function function = op.attributes.function;
+  const bool plain = op.inputs.size() <= 5 || op.kind == Kind::batch_norm_grad;
+  return op.inputs[0].shape.rank() == 3 || op.inputs[0].shape.rank() > 4 || !plain ||
+         op.outputs.size() == 4 || (function != Function::identity && function != Function::relu);
 }
 
 /// Also brings the running statistics forward; see Kind::batch_norm_training.
@@ -48,7 +56,7 @@ class TrainingKernel final : public ArrangedKernel {
     output(DNNL_ARG_MEAN, 1, per_channel);
     output(DNNL_ARG_VARIANCE, 2, per_channel);
     std::size_t next = 3;
-    if (op.attributes.relu) {
+    if (op.attributes.function == Function::relu) {
       output(DNNL_ARG_WORKSPACE, next++, pd.workspace_desc());
       outputs_.push_back(layout_of(pd.workspace_desc()));
     }
@@ -82,12 +90,12 @@ class TrainingKernel final : public ArrangedKernel {
 }  // namespace
 
 std::unique_ptr<Kernel> batch_norm_training(const Operation& op) {
-  if (op.inputs[0].shape.rank() == 3) return fallback(op);
+  if (foreign(op)) return fallback(op);
   return std::make_unique<TrainingKernel>(op);
 }
 
 std::unique_ptr<Kernel> batch_norm(const Operation& op) {
-  if (op.inputs[0].shape.rank() == 3) return fallback(op);
+  if (foreign(op)) return fallback(op);
   const Desc x = wanted(op.inputs[0]);
   const auto pd = forward(x, op.attributes, true);
   const Desc per_channel = plain_desc({x.dims()[1]});
@@ -102,9 +110,9 @@ std::unique_ptr<Kernel> batch_norm(const Operation& op) {
 }
 
 std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
-  if (op.inputs[0].shape.rank() == 3) return fallback(op);
+  if (foreign(op)) return fallback(op);
   const Desc x = wanted(op.inputs[0]);
-  const bool relu = op.attributes.relu;
+  const bool relu = op.attributes.function == Function::relu;
   Flags flags = Flags::use_scale | Flags::use_shift;
   if (relu) flags |= Flags::fuse_norm_relu;
   const Backward::primitive_desc pd(Backward::desc(dnnl::prop_kind::backward, image(x), image(x),

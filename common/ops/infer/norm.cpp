@@ -23,7 +23,7 @@ Inferred batch_norm(Kind kind, const Attributes& a, std::span<const Signature> i
   if (in.size() == 6 && in[5].shape != x) return shape_error("addend {} to {}", in[5].shape.text(), x.text());
   const Signature vector(Shape{x[1]});
   Signatures out{in[0], vector, vector};
-  if (a.relu) out.push_back(Signature::opaque_bytes());
+  if (a.function != Function::identity) out.push_back(Signature::opaque_bytes());
   out.push_back(vector);
   out.push_back(vector);
   return out;

@@ -34,6 +34,16 @@ Inferred recurrent(const Attributes& a, std::span<const Signature> in) {
   return out;
 }
 
+Inferred viterbi(std::span<const Signature> in) {
+  if (in.size() < 2 || in.size() > 3) return shape_error("takes emissions, transitions and perhaps lengths");
+  const Shape &x = in[0].shape, &transitions = in[1].shape;
+  if (x.rank() != 3) return shape_error("takes emissions [N, T, K], and gets {}", x.text());
+  if (transitions != Shape{x[2] + 2, x[2] + 2})
+    return shape_error("transitions {} for {} tags; they have to be {}", transitions.text(), x[2],
+                       Shape{x[2] + 2, x[2] + 2}.text());
+  return Signatures{{{x[0], x[1]}, DType::i32}};
+}
+
 Inferred attention(std::span<const Signature> in) {
   if (in.size() < 3 || in.size() > 4) return shape_error("takes q, k, v and perhaps a mask");
   const Shape &q = in[0].shape, &k = in[1].shape, &v = in[2].shape;
@@ -60,8 +70,7 @@ Inferred infer_sequence(Kind kind, Attributes& attributes, std::span<const Signa
     case Kind::attention:
       return attention(inputs);
     default:
-      if (inputs.size() != 3 || inputs[0].shape.rank() != 3) return shape_error("takes emissions [N, T, K]");
-      return Signatures{{{inputs[0].shape[0], inputs[0].shape[1]}, DType::i32}};
+      return viterbi(inputs);
   }
 }
 

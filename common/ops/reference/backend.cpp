@@ -35,14 +35,13 @@ std::unique_ptr<Kernel> build(const Operation& op) {
       return reference::avg_pool<Real>(op);
     case Kind::avg_pool_grad:
       return reference::avg_pool_grad<Real>(op);
-    case Kind::softmax_cross_entropy:
-      return reference::softmax_cross_entropy<Real>(op);
     default:
       break;
   }
   for (const auto family :
        {reference::elementwise_kernel<Real>, reference::along_kernel<Real>, reference::movement_kernel<Real>,
-        reference::index_kernel<Real>, reference::resize_kernel<Real>, reference::matmul_kernel<Real>})
+        reference::index_kernel<Real>, reference::resize_kernel<Real>, reference::matmul_kernel<Real>,
+        reference::norm_kernel<Real>, reference::sequence_kernel<Real>, reference::loss_kernel<Real>})
     if (auto kernel = family(op)) return kernel;
   return nullptr;
 }

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "common/ops/functions.hpp"
 #include "common/ops/reference/reference.hpp"
 
 // Ioffe, Szegedy, Batch Normalization, 2015: algorithm 1, and the gradient that follows it in section 3.
@@ -42,12 +43,11 @@ void bring_forward(const Image& shape, double momentum, std::int64_t c, const St
 template <typename Real>
 std::unique_ptr<Kernel> batch_norm_training(const Operation& op) {
   const Image shape(op.inputs[0].shape);
-  const bool relu = op.attributes.relu;
-  const double epsilon = op.attributes.epsilon;
-  const double momentum = op.attributes.momentum;
+  const Attributes a = op.attributes;
+  const bool mask = a.function != Function::identity, addend = op.inputs.size() > 5;
   const LayoutPtr y = plain_layout<Real>(op.inputs[0].shape), per_channel = plain_layout<Real>({shape.c});
   std::vector<LayoutPtr> outputs{y, per_channel, per_channel};
-  if (relu) outputs.push_back(bytes_layout(static_cast<std::size_t>(op.inputs[0].shape.elements())));
+  if (mask) outputs.push_back(bytes_layout(static_cast<std::size_t>(op.inputs[0].shape.elements())));
   const std::size_t next = outputs.size();
   outputs.insert(outputs.end(), {per_channel, per_channel});
   return std::make_unique<LoopKernel>(std::move(outputs), [=](const Operands& at) {
@@ -56,12 +56,14 @@ std::unique_ptr<Kernel> batch_norm_training(const Operation& op) {
       const Statistics of = statistics(shape, c, x);
       at.out<Real>(1)[c] = static_cast<Real>(of.mean);
       at.out<Real>(2)[c] = static_cast<Real>(of.variance);
-      bring_forward<Real>(shape, momentum, c, of, at, next);
-      const double scale = at.in<Real>(1)[c] / std::sqrt(of.variance + epsilon);
+      bring_forward<Real>(shape, a.momentum, c, of, at, next);
+      const double scale = at.in<Real>(1)[c] / std::sqrt(of.variance + a.epsilon);
       each_of_channel(shape, c, [&](auto i) {
-        const double y = (x[i] - of.mean) * scale + at.in<Real>(2)[c];
-        if (relu) at.out<std::uint8_t>(3)[i] = y > 0;
-        at.out<Real>(0)[i] = static_cast<Real>(relu && y < 0 ? 0 : y);
+        const double sum =
+            (x[i] - of.mean) * scale + at.in<Real>(2)[c] + (addend ? at.in<Real>(5)[i] : Real{0});
+        const double y = value_of(a.function, a, sum);
+        if (mask) at.out<std::uint8_t>(3)[i] = slope_of(a.function, a, sum, y) != 0;
+        at.out<Real>(0)[i] = static_cast<Real>(y);
       });
     }
   });
@@ -70,14 +72,13 @@ std::unique_ptr<Kernel> batch_norm_training(const Operation& op) {
 template <typename Real>
 std::unique_ptr<Kernel> batch_norm(const Operation& op) {
   const Image shape(op.inputs[0].shape);
-  const bool relu = op.attributes.relu;
-  const double epsilon = op.attributes.epsilon;
+  const Attributes a = op.attributes;
   return loops<Real>(op, [=](const Operands& at) {
     for (std::int64_t c = 0; c < shape.c; ++c) {
-      const double scale = at.in<Real>(1)[c] / std::sqrt(at.in<Real>(4)[c] + epsilon);
+      const double scale = at.in<Real>(1)[c] / std::sqrt(at.in<Real>(4)[c] + a.epsilon);
       each_of_channel(shape, c, [&](auto i) {
         const double y = (at.in<Real>(0)[i] - at.in<Real>(3)[c]) * scale + at.in<Real>(2)[c];
-        at.out<Real>(0)[i] = static_cast<Real>(relu && y < 0 ? 0 : y);
+        at.out<Real>(0)[i] = static_cast<Real>(value_of(a.function, a, y));
       });
     }
   });
@@ -86,7 +87,7 @@ std::unique_ptr<Kernel> batch_norm(const Operation& op) {
 template <typename Real>
 std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
   const Image shape(op.inputs[0].shape);
-  const bool relu = op.attributes.relu;
+  const bool mask = op.attributes.function != Function::identity, addend = op.outputs.size() > 3;
   const double epsilon = op.attributes.epsilon;
   const double count = static_cast<double>(shape.n * shape.pixels());
   return loops<Real>(op, [=](const Operands& at) {
@@ -95,7 +96,7 @@ std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
       const double scale = 1 / std::sqrt(at.in<Real>(3)[c] + epsilon);
       const auto normal = [&](auto i) { return (at.in<Real>(0)[i] - mean) * scale; };
       const auto dy = [&](auto i) -> double {
-        return relu && at.in<std::uint8_t>(5)[i] == 0 ? Real{0} : at.in<Real>(1)[i];
+        return mask && at.in<std::uint8_t>(5)[i] == 0 ? Real{0} : at.in<Real>(1)[i];
       };
       double dgamma = 0, dbeta = 0;
       each_of_channel(shape, c, [&](auto i) {
@@ -107,6 +108,7 @@ std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
       each_of_channel(shape, c, [&](auto i) {
         at.out<Real>(0)[i] =
             static_cast<Real>(at.in<Real>(4)[c] * scale * (dy(i) - (dbeta + normal(i) * dgamma) / count));
+        if (addend) at.out<Real>(3)[i] = static_cast<Real>(dy(i));
       });
     }
   });

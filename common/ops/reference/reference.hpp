@@ -81,10 +81,11 @@ class Finish {
   bool addend_;
 };
 
-/// An activation seen as [N, C, H, W]; a flat one is an image of one pixel.
+/// An activation seen as [N, C, H, W]: a flat one is an image of one pixel, axes beyond the fourth are more
+/// pixels.
 struct Image {
   explicit Image(const Shape& shape)
-      : n(shape[0]), c(shape[1]), h(shape.rank() > 2 ? shape[2] : 1), w(shape.rank() > 3 ? shape[3] : 1) {}
+      : n(shape[0]), c(shape[1]), h(shape.rank() > 2 ? shape[2] : 1), w(shape.volume(3)) {}
   std::int64_t at(std::int64_t in, std::int64_t ic, std::int64_t ih, std::int64_t iw) const {
     return ((in * c + ic) * h + ih) * w + iw;
   }
@@ -110,7 +111,6 @@ TRAINYARD_REFERENCE(max_pool)
 TRAINYARD_REFERENCE(max_pool_grad)
 TRAINYARD_REFERENCE(avg_pool)
 TRAINYARD_REFERENCE(avg_pool_grad)
-TRAINYARD_REFERENCE(softmax_cross_entropy)
 TRAINYARD_REFERENCE(cast)
 TRAINYARD_REFERENCE(reduce)
 // One dispatch a family: nullptr when the kind is not of it.
@@ -120,6 +120,9 @@ TRAINYARD_REFERENCE(movement_kernel)
 TRAINYARD_REFERENCE(index_kernel)
 TRAINYARD_REFERENCE(resize_kernel)
 TRAINYARD_REFERENCE(matmul_kernel)
+TRAINYARD_REFERENCE(norm_kernel)
+TRAINYARD_REFERENCE(sequence_kernel)
+TRAINYARD_REFERENCE(loss_kernel)
 #undef TRAINYARD_REFERENCE
 
 }  // namespace trainyard::ops::reference
