@@ -1,12 +1,10 @@
 #include "common/graph/autodiff.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "common/base/check.hpp"
 #include "common/base/text.hpp"
 #include "common/graph/gradient/reverse.hpp"
-#include "common/ops/backend.hpp"
 
 namespace trainyard::graph {
 
@@ -64,6 +62,9 @@ Reverse::Reverse(Graph& graph)
 }
 
 void Reverse::run(std::size_t forward_nodes) {
+  // A parameter that is a result itself, as the transitions of a random field are.
+  for (ValueId id = 0; id < consumers_left_.size(); ++id)
+    if (graph_.values[id].trainable && consumers_left_[id] == 0) finish_parameter(id);
   for (std::size_t i = forward_nodes; i-- > 0;) {
     const Node node = graph_.nodes[i];  // a copy: adding nodes moves them
     origin_ = node.origin;
@@ -156,74 +157,6 @@ ValueId Reverse::scalar(float value) {
   return id;
 }
 
-namespace {
-
-/// The results that the loss makes, in front of everything else that the gradient adds.
-struct Seeds {
-  std::vector<std::pair<ValueId, ValueId>> of;  // (value, its gradient)
-};
-
-Result<Seeds> add_loss(Graph& graph, const LossSpec& loss) {
-  const ValueId x = graph.results.front();
-  const Shape shape = graph.shape(x);
-  const auto refuse = [&](const std::string& needs) {
-    return Error{Errc::invalid, format("{} needs {}, and the network gives {}", ops::name_of(loss.kind),
-                                       needs, shape.text())};
-  };
-  Attributes attributes = loss.attributes;
-  std::vector<ValueId> inputs{x};
-  std::vector<Signature> outputs{graph.signature(x)};
-  switch (loss.kind) {
-    case Kind::softmax_cross_entropy: {
-      if (shape.rank() < 2) return refuse("a score for each class");
-      std::vector<std::int64_t> labels = shape.dims();
-      labels.erase(labels.begin() + 1);
-      // An image of one pixel is a flat row.
-      while (labels.size() > 1 && labels.back() == 1) labels.pop_back();
-      inputs.push_back(graph.external("labels", {Shape(std::move(labels)), DType::i32}));
-      if (!loss.class_weights.empty()) {
-        if (static_cast<std::int64_t>(loss.class_weights.size()) != shape[1])
-          return refuse(format("{} classes for its weights", loss.class_weights.size()));
-        Constant weights{Signature(Shape{shape[1]}),
-                         std::vector<std::byte>(loss.class_weights.size() * sizeof(float))};
-        std::memcpy(weights.bytes.data(), loss.class_weights.data(), weights.bytes.size());
-        inputs.push_back(graph.constant(std::move(weights)));
-      }
-      break;
-    }
-    case Kind::hinge:
-      if (shape.rank() != 2) return refuse("a score for each class");
-      inputs.push_back(graph.external("labels", {Shape{shape[0]}, DType::i32}));
-      break;
-    case Kind::sigmoid_cross_entropy:
-    case Kind::squared_error:
-    case Kind::absolute_error:
-    case Kind::huber:
-      inputs.push_back(graph.external("labels", {shape, DType::f32}));
-      break;
-    case Kind::triplet:
-      if (graph.results.size() != 3) return refuse("three results: anchor, positive, negative");
-      for (const std::size_t i : {1, 2}) {
-        inputs.push_back(graph.results[i]);
-        outputs.push_back(graph.signature(graph.results[i]));
-      }
-      break;
-    default:
-      return Error{Errc::invalid, format("{} is no loss", ops::name_of(loss.kind))};
-  }
-  const ValueId outcome = graph.external("outcome", Signature::opaque_bytes(), sizeof(ops::Outcome));
-  const std::size_t gradients = outputs.size();
-  const auto results = graph.results;
-  const std::uint32_t origin = graph.nodes.empty() ? 0 : graph.nodes.back().origin;
-  std::vector<ValueId> made = graph.add(loss.kind, attributes, std::move(inputs), outputs, origin);
-  graph.nodes.back().outputs.push_back(outcome);
-  Seeds seeds;
-  for (std::size_t i = 0; i < gradients; ++i) seeds.of.emplace_back(results[i], made[i]);
-  return seeds;
-}
-
-}  // namespace
-
 Status differentiate(Graph& graph, const LossSpec& loss) {
   if (const Status flow = check_flow(graph); !flow) return flow;
   const std::size_t forward = graph.nodes.size();
@@ -234,7 +167,7 @@ Status differentiate(Graph& graph, const LossSpec& loss) {
   graph.nodes.pop_back();
   Reverse reverse(graph);
   graph.nodes.push_back(loss_node);
-  for (const auto& [value, gradient] : seeds->of) reverse.contribute(value, gradient);
+  for (const Seed& seed : *seeds) reverse.contribute(seed.value, seed.gradient);
   reverse.run(forward);
   return {};
 }

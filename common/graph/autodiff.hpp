@@ -3,19 +3,11 @@
 // become final.
 #pragma once
 
-#include <vector>
-
 #include "common/base/result.hpp"
 #include "common/graph/graph.hpp"
+#include "common/graph/loss.hpp"
 
 namespace trainyard::graph {
-
-/// What is minimized. Labels come as the external "labels", class weights as a constant when there are any.
-struct LossSpec {
-  Kind kind = Kind::softmax_cross_entropy;
-  Attributes attributes;             // smoothing, ignore, alpha; see ops/kind.hpp
-  std::vector<float> class_weights;  // softmax_cross_entropy: one a class, or none
-};
 
 /// Adds the loss of the graph's results, as the external "outcome", and the gradient of the SUM of the
 /// samples' losses with respect to every trainable parameter, each in Place::gradient. What no gradient flows

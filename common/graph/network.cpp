@@ -41,21 +41,6 @@ class Programs {
   std::list<std::unique_ptr<Program>> programs_;
 };
 
-/// What a prediction shows: probabilities where the loss has them.
-Status add_probabilities(Graph& graph, const LossSpec& loss) {
-  const ValueId x = graph.results[0];
-  const std::uint32_t origin = graph.nodes.empty() ? 0 : graph.nodes.back().origin;
-  Attributes attributes;
-  attributes.axis = 1;
-  if (loss.kind == Kind::softmax_cross_entropy) {
-    graph.results[0] = graph.add(Kind::softmax, attributes, {x}, {graph.signature(x)}, origin)[0];
-  } else if (loss.kind == Kind::sigmoid_cross_entropy) {
-    attributes.function = ops::Function::sigmoid;
-    graph.results[0] = graph.add(Kind::unary, attributes, {x}, {graph.signature(x)}, origin)[0];
-  }
-  return {};
-}
-
 class BoundNetwork final : public Network {
  public:
   static Result<std::unique_ptr<Network>> make(Model model, const NetworkOptions& options) {
@@ -67,7 +52,7 @@ class BoundNetwork final : public Network {
     }
     Graph inference = inference_graph(model);
     fuse(inference, false);
-    if (const Status done = add_probabilities(inference, options.loss); !done) return done.error();
+    if (const Status done = add_prediction(inference, options.loss); !done) return done.error();
     auto network =
         std::make_unique<BoundNetwork>(std::move(model), options, std::move(training), std::move(inference));
     if (const Status done = network->prepare(); !done) return done.error();
@@ -98,8 +83,8 @@ class BoundNetwork final : public Network {
     outcome_ = {};
     step_ = feed.step;
     run(*training_, feed, observer);
-    return {outcome_.loss_sum, static_cast<std::uint32_t>(outcome_.correct),
-            std::isfinite(outcome_.loss_sum)};
+    return {outcome_.loss_sum, static_cast<std::uint32_t>(outcome_.correct), std::isfinite(outcome_.loss_sum),
+            outcome_.weight_sum};
   }
 
   void predict(const Feed& feed, std::span<float> out, Observer* observer) override {
@@ -107,7 +92,11 @@ class BoundNetwork final : public Network {
           "a prediction has between one sample and batch_max");
     const Program& program = run(*inference_, feed, observer);
     check(out.size() == std::size_t{feed.count} * elements(), "a prediction has room for its results");
-    std::memcpy(out.data(), program.result(memory_), out.size_bytes());
+    const void* const result = program.result(memory_);
+    if (inference_->graph().signature(inference_->graph().results[0]).type == DType::i32)
+      std::copy_n(static_cast<const std::int32_t*>(result), out.size(), out.data());
+    else
+      std::memcpy(out.data(), result, out.size_bytes());
   }
 
   Status freeze() override {
@@ -117,7 +106,7 @@ class BoundNetwork final : public Network {
     if (const Status folded = fold(graph); !folded) return folded;
     fold_batch_norm(graph);
     fuse(graph, false);
-    if (const Status done = add_probabilities(graph, options_.loss); !done) return done;
+    if (const Status done = add_prediction(graph, options_.loss); !done) return done;
     drop_unused(graph);
     inference_ = std::make_unique<Programs>(std::move(graph), *backend_);
     return prepare();

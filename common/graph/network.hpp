@@ -19,9 +19,10 @@
 namespace trainyard::graph {
 
 struct StepResult {
-  double loss_sum = 0;        // nats, over the samples
+  double loss_sum = 0;        // over the samples, or the labels of a sequence; of a classifier in nats
   std::uint32_t correct = 0;  // arg max equals the label
   bool finite = true;
+  double weight_sum = 0;  // what loss_sum is divided by: samples or labels that counted, by their weights
 };
 
 struct NetworkOptions {
@@ -67,8 +68,9 @@ class Network {
   /// One forward and backward pass over 0 < feed.count <= batch_max samples. Does not change values(). The
   /// observer is told of each gradient the moment it is final, in backward order.
   virtual StepResult train_step(const Feed& feed, Observer* observer) = 0;
-  /// Result `0` of the model: class probabilities [count, classes] when the loss is a softmax's, with running
-  /// statistics and without dropout. `out` holds count times the result's elements a sample.
+  /// Result 0 of the model as the loss reads it: probabilities of a softmax or sigmoid, the best path [count,
+  /// T] of a random field; else the result itself. With running statistics and without dropout. `out` holds
+  /// count times the elements a sample.
   virtual void predict(const Feed& feed, std::span<float> out, Observer* observer) = 0;
   /// From now on values() stay as they are: predictions run with what follows from them computed once. A
   /// network that trains cannot be frozen.
