@@ -24,7 +24,7 @@ enum class Kind : std::uint8_t {
            // transpose_b swap the last two axes of an operand
 
   // Normalization. `function` of a batch_norm: identity, relu or relu6, in the same pass.
-  batch_norm,           // (x, gamma, beta, running mean, running variance) -> y
+  batch_norm,           // (x, gamma, beta, running mean, running variance, addend?) -> y
   batch_norm_training,  // (x, gamma, beta, running mean, running variance, addend?) -> y, mean, variance,
                         // mask?,
                         // next running mean * N, next running variance * N. Statistics of the batch, biased

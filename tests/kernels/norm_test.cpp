@@ -267,16 +267,18 @@ TEST_CASE("batch normalizations with running statistics rectify, and agree with 
           "[batch_norm]") {
   Random random(9);
   for (const Shape& shape : kBatches)
-    for (const Function function : {Function::identity, Function::relu, Function::relu6}) {
+    for (const auto& [function, sum] :
+         {std::pair{Function::identity, false}, {Function::relu, true}, {Function::relu6, false}}) {
       INFO(shape.text() << " function " << static_cast<int>(function));
       const Tensor x = random_tensor(random, shape, -4, 4), gamma = random_tensor(random, {shape[1]}, 0.5, 4);
       const Tensor beta = random_tensor(random, {shape[1]}), mean = random_tensor(random, {shape[1]});
       const Tensor variance = random_tensor(random, {shape[1]}, 0.1, 2);
+      const Tensor addend = random_tensor(random, shape);
       agree([&](Lab& lab) {
-        return std::vector{lab.take(lab.run(
-            Kind::batch_norm, {.function = function},
-            {lab.activation(x), lab.plain(gamma), lab.plain(beta), lab.plain(mean), lab.plain(variance)},
-            {shape})[0])};
+        std::vector<Held> inputs{lab.activation(x), lab.plain(gamma), lab.plain(beta), lab.plain(mean),
+                                 lab.plain(variance)};
+        if (sum) inputs.push_back(lab.activation(addend));
+        return std::vector{lab.take(lab.run(Kind::batch_norm, {.function = function}, inputs, {shape})[0])};
       });
     }
 }

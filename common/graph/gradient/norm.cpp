@@ -13,12 +13,13 @@ void batch_norm_training(Reverse& reverse, const Node& node, ValueId dy) {
   if (node.attributes.function != ops::Function::identity) inputs.push_back(out[3]);
   const Signature per_channel = reverse.signature(in[1]);
   std::vector<Signature> outputs{reverse.signature(in[0]), per_channel, per_channel};
-  if (in.size() > 5) outputs.push_back(reverse.signature(in[5]));
+  const bool rectified = node.attributes.function != ops::Function::identity;
+  if (in.size() > 5 && rectified) outputs.push_back(reverse.signature(in[5]));
   const auto made = reverse.add_all(Kind::batch_norm_grad, node.attributes, std::move(inputs), outputs);
   reverse.contribute(in[0], made[0]);
   reverse.contribute(in[1], made[1]);
   reverse.contribute(in[2], made[2]);
-  if (in.size() > 5) reverse.contribute(in[5], made[3]);
+  if (in.size() > 5) reverse.contribute(in[5], rectified ? made[3] : dy);
 }
 
 /// With frozen statistics y = (x - mean) scale + beta, scale = gamma / sqrt(variance + epsilon).
@@ -27,6 +28,7 @@ void batch_norm_frozen(Reverse& reverse, const Node& node, ValueId dy) {
   if (node.attributes.function != ops::Function::identity)
     dy = reverse.add(Kind::unary_grad, {.function = node.attributes.function}, {kAbsent, node.outputs[0], dy},
                      reverse.signature(dy));
+  if (in.size() > 5) reverse.contribute(in[5], dy);
   Shape column = reverse.shape(in[0]);
   for (std::size_t axis = 0; axis < column.rank(); ++axis)
     if (axis != 1) column[axis] = 1;

@@ -16,11 +16,11 @@ Status per_channel(std::span<const Signature> in, std::size_t first, std::size_t
 Inferred batch_norm(Kind kind, const Attributes& a, std::span<const Signature> in) {
   const Shape& x = in[0].shape;
   const bool training = kind == Kind::batch_norm_training;
-  if (in.size() != 5 && !(training && in.size() == 6)) return shape_error("takes x and four vectors");
+  if (in.size() < 5 || in.size() > 6) return shape_error("takes x, four vectors and perhaps an addend");
   if (x.rank() < 2) return shape_error("of {}; it needs channels in axis 1", x.text());
   if (auto ok = per_channel(in, 1, 5, x[1]); !ok) return ok.error();
-  if (!training) return Signatures{in[0]};
   if (in.size() == 6 && in[5].shape != x) return shape_error("addend {} to {}", in[5].shape.text(), x.text());
+  if (!training) return Signatures{in[0]};
   const Signature vector(Shape{x[1]});
   Signatures out{in[0], vector, vector};
   if (a.function != Function::identity) out.push_back(Signature::opaque_bytes());

@@ -28,6 +28,11 @@ Inferred recurrent(const Attributes& a, std::span<const Signature> in) {
   if (in.size() > 3 && !in[3].opaque && in[3].shape != Shape{directions, 2 * rows})
     return shape_error("bias {}; it has to be {}", in[3].shape.text(), Shape{directions, 2 * rows}.text());
   const Shape state{directions, x[0], hidden};
+  if (in.size() > 4 && !in[4].opaque && in[4] != Signature(Shape{x[0]}, DType::i32))
+    return shape_error("lengths {}; they have to be int32 {}", in[4].shape.text(), Shape{x[0]}.text());
+  for (std::size_t i = 5; i < in.size(); ++i)
+    if (!in[i].opaque && in[i].shape != state)
+      return shape_error("an initial state {}; it has to be {}", in[i].shape.text(), state.text());
   Signatures out{{{x[0], x[1], directions * hidden}, in[0].type}, {state, in[0].type}};
   if (a.cell == Cell::lstm) out.push_back({state, in[0].type});
   out.push_back(Signature::opaque_bytes());

@@ -73,11 +73,13 @@ template <typename Real>
 std::unique_ptr<Kernel> batch_norm(const Operation& op) {
   const Image shape(op.inputs[0].shape);
   const Attributes a = op.attributes;
+  const bool addend = op.inputs.size() > 5;
   return loops<Real>(op, [=](const Operands& at) {
     for (std::int64_t c = 0; c < shape.c; ++c) {
       const double scale = at.in<Real>(1)[c] / std::sqrt(at.in<Real>(4)[c] + a.epsilon);
       each_of_channel(shape, c, [&](auto i) {
-        const double y = (at.in<Real>(0)[i] - at.in<Real>(3)[c]) * scale + at.in<Real>(2)[c];
+        const double y = (at.in<Real>(0)[i] - at.in<Real>(3)[c]) * scale + at.in<Real>(2)[c] +
+                         (addend ? at.in<Real>(5)[i] : Real{0});
         at.out<Real>(0)[i] = static_cast<Real>(value_of(a.function, a, y));
       });
     }
