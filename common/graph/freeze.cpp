@@ -136,7 +136,7 @@ void fold_batch_norm(Graph& graph) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node norm = graph.nodes[i];
     for (const ValueId id : norm.outputs) maker[id] = i;
-    if (norm.kind != Kind::batch_norm || count[norm.inputs[0]] != 1) continue;
+    if (norm.kind != Kind::batch_norm || norm.inputs.size() != 5 || count[norm.inputs[0]] != 1) continue;
     const std::size_t at = maker[norm.inputs[0]];
     if (at == SIZE_MAX) continue;
     const Node& linear = graph.nodes[at];

@@ -6,9 +6,9 @@
 
 namespace trainyard::graph {
 
-/// An addition and an activation join the operation in front of them: the sum at the end of a residual block and
-/// a relu or relu6 a normalization of the batch, a sum and an activation a convolution or dense layer; there, in
-/// a graph that trains, only activations whose gradient follows from the result.
+/// An addition and an activation join the operation in front of them: the sum at the end of a residual block
+/// and a relu or relu6 a normalization of the batch, a sum and an activation a convolution or dense layer;
+/// there, in a graph that trains, only activations whose gradient follows from the result.
 void fuse(Graph& graph, bool training);
 
 }  // namespace trainyard::graph

@@ -66,7 +66,7 @@ std::size_t count(const Graph& graph, Kind kind) {
 /// Results and gradients of a step in double, from gradients of the results that are all different.
 std::vector<double> numbers(const Model& model, bool training, bool fused) {
   Graph graph = training ? training_graph(model, 1) : inference_graph(model);
-  if (fused) fuse(graph);
+  if (fused) fuse(graph, training);
   if (training) REQUIRE(differentiate_from_seeds(graph).has_value());
   const auto backend = ops::reference_backend<double>();
   auto program = Program::bind(graph, kCount, *backend);
@@ -113,7 +113,7 @@ TEST_CASE("a residual block ends with one operation: normalize, add, rectify", "
   const Model model = net.finish({net.unary(Function::relu, net.sum(second, first))});
   for (const bool training : {false, true}) {
     Graph graph = training ? training_graph(model, 1) : inference_graph(model);
-    fuse(graph);
+    fuse(graph, training);
     CHECK(graph.nodes.size() == 4);
     CHECK(count(graph, Kind::conv2d) == 2);
     CHECK(graph.nodes.back().attributes.function == Function::relu);
@@ -128,7 +128,7 @@ TEST_CASE("a shortcut that is made behind the normalization is added too", "[gra
   const ValueId shortcut = net.norm(net.conv(net.unary(Function::tanh, net.x())));
   const Model model = net.finish({net.unary(Function::relu6, net.sum(body, shortcut))});
   Graph graph = training_graph(model, 1);
-  fuse(graph);
+  fuse(graph, true);
   CHECK(count(graph, Kind::binary) == 0);
   CHECK(graph.nodes.back().attributes.function == Function::relu6);
   check_same_numbers(model);
@@ -139,7 +139,7 @@ TEST_CASE("a block without a rectifier at its end adds in the same pass", "[grap
   const ValueId x = net.conv(net.x());
   const Model model = net.finish({net.sum(x, net.norm(net.conv(x)))});
   Graph graph = training_graph(model, 1);
-  fuse(graph);
+  fuse(graph, true);
   CHECK(graph.nodes.size() == 3);
   check_same_numbers(model);
 }
@@ -149,7 +149,7 @@ TEST_CASE("frozen normalizations add and rectify too", "[graph][fuse]") {
   const ValueId x = net.conv(net.x());
   const Model model = net.finish({net.unary(Function::relu, net.sum(net.norm(net.conv(x), true), x))});
   Graph graph = training_graph(model, 1);
-  fuse(graph);
+  fuse(graph, true);
   CHECK(graph.nodes.size() == 3);
   check_same_numbers(model);
 }
@@ -161,7 +161,7 @@ TEST_CASE("what somebody else sees stays", "[graph][fuse]") {
   const Model model = net.finish({net.unary(Function::relu, normal), net.unary(Function::relu, both), both});
   Graph graph = training_graph(model, 1);
   const std::size_t before = graph.nodes.size();
-  fuse(graph);
+  fuse(graph, true);
   CHECK(graph.nodes.size() == before);
   check_same_numbers(model);
 }
@@ -172,7 +172,7 @@ TEST_CASE("a rectifier within a branch is not moved behind its sum", "[graph][fu
   const ValueId b = net.unary(Function::relu6, net.norm(net.conv(net.x())));
   const Model model = net.finish({net.unary(Function::relu, net.sum(a, b))});
   Graph graph = training_graph(model, 1);
-  fuse(graph);
+  fuse(graph, true);
   CHECK(graph.nodes.size() == 6);
   CHECK(count(graph, Kind::binary) == 1);
   check_same_numbers(model);
