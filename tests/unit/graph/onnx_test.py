@@ -46,7 +46,9 @@ def usable(python):
 def main():
     if sys.argv[1] == "--check":
         return check(sys.argv[2])
-    pythons = [p for p in (sys.executable, shutil.which("python3"), "/usr/local/bin/python3", "/usr/bin/python3") if p and os.path.exists(p)]
+    root = os.path.dirname(os.path.abspath(__file__)).rsplit("/tests/", 1)[0]
+    places = (f"{root}/build/venv/bin/python", sys.executable, shutil.which("python3"), "/usr/bin/python3")
+    pythons = [place for place in places if place and os.path.exists(place)]
     python = next((p for p in pythons if usable(p)), None)
     if python is None:
         print("skipped: no Python here has onnxruntime or onnx")
