@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
+
 #include "common/base/json.hpp"
 
 namespace trainyard::log {
@@ -10,7 +12,9 @@ namespace trainyard::log {
 namespace {
 
 struct Output {
-  Settings settings;
+  std::string daemon = Settings{}.daemon;
+  std::atomic<Level> level{Settings{}.level};
+  std::atomic<bool> json{Settings{}.json};
   std::shared_ptr<spdlog::logger> logger =
       std::make_shared<spdlog::logger>("trainyard", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   Output() {
@@ -32,7 +36,15 @@ constexpr const char* name(Level level) {
 
 }  // namespace
 
-void configure(const Settings& settings) { output().settings = settings; }
+void configure(const Settings& settings) {
+  output().daemon = settings.daemon;
+  adjust(settings.level, settings.json);
+}
+
+void adjust(Level level, bool json) {
+  output().level = level;
+  output().json = json;
+}
 
 Result<Level> parse_level(std::string_view text) {
   for (const Level level : {Level::debug, Level::info, Level::warn, Level::error}) {
@@ -43,15 +55,13 @@ Result<Level> parse_level(std::string_view text) {
 
 void write(Level level, std::string_view message) {
   Output& out = output();
-  if (level < out.settings.level) return;
+  if (level < out.level) return;
   const std::string time = wall_text(SystemClock{}.now().wall);
-  if (out.settings.json) {
-    out.logger->info(to_text(Json{{"time", time},
-                                  {"level", name(level)},
-                                  {"daemon", out.settings.daemon},
-                                  {"message", std::string(message)}}));
+  if (out.json) {
+    out.logger->info(to_text(Json{
+        {"time", time}, {"level", name(level)}, {"daemon", out.daemon}, {"message", std::string(message)}}));
   } else {
-    out.logger->info("{} {:<5} {}: {}", time, name(level), out.settings.daemon, message);
+    out.logger->info("{} {:<5} {}: {}", time, name(level), out.daemon, message);
   }
 }
 

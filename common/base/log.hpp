@@ -16,7 +16,8 @@ struct Settings {
   bool json = false;
 };
 
-void configure(const Settings& settings);
+void configure(const Settings& settings);          // before there are other threads
+void adjust(Level level, bool json);               // at any time
 Result<Level> parse_level(std::string_view text);  // debug | info | warn | error
 void write(Level level, std::string_view message);
 

@@ -217,6 +217,7 @@ struct CheckpointSection {
 
 struct OutputSection {
   std::string path;  // absolute after reading
+  bool tensorboard = false;
 };
 
 struct JobSpec {

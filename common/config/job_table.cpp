@@ -146,7 +146,8 @@ Table<JobSpec> job_table() {
       section(&S::output, "output",
               Table<OutputSection>{
                   text(&OutputSection::path, "path", "Folder of the model bundle; out/NAME unless given."),
-                  later<OutputSection>("tensorboard", {"false"}, "Event files for TensorBoard.")},
+                  flag(&OutputSection::tensorboard, "tensorboard",
+                       "Leaves an event file for TensorBoard in the bundle.")},
               "What the job leaves."),
       later<S>("command", {}, "Program of a command job."),
       later<S>("files", {}, "Files shipped with the job."),

@@ -11,9 +11,9 @@ Result<std::unique_ptr<Dataset>> open_dataset(const config::DataSection& data) {
   std::error_code error;
   const auto status = std::filesystem::status(data.path, error);
   if (error || !std::filesystem::exists(status))
-    return Error{Errc::not_found, format("data.source.path: {} does not exist", data.path)};
+    return Error{Errc::not_found, format("{} does not exist", data.path)};
   if (!std::filesystem::is_directory(status))
-    return Error{Errc::invalid, format("data.source.path: {} is not a folder", data.path)};
+    return Error{Errc::invalid, format("{} is not a folder", data.path)};
   switch (data.source) {
     case config::SourceKind::images:
       return open_image_folder(data.path);

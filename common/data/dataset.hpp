@@ -35,9 +35,10 @@ class Dataset {
   virtual std::vector<std::uint32_t> given_test() const { return {}; }
 };
 
-/// Errors: no such path; no class folders; a class folder without pictures (named).
+/// Errors name the path: not there; no class folders; a class folder without pictures.
 Result<std::unique_ptr<Dataset>> open_dataset(const config::DataSection& data);
-/// Decodes one file: JPEG (TurboJPEG). At most 64 megapixels and 200 pixels per byte of the file.
+/// Decodes one regular file: JPEG (TurboJPEG). At most 64 megapixels and 4,000 pixels per byte of the file.
+/// Errors give the reason alone: the caller knows the name.
 Result<Image> read_image(const std::string& path, std::uint32_t height_wanted, std::uint32_t width_wanted);
 /// The bytes of a JPEG file, quality 1..100; for reports.
 Result<std::string> encode_jpeg(const Image& image, int quality);

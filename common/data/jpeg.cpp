@@ -1,3 +1,5 @@
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <turbojpeg.h>
 
 #include <cerrno>
@@ -89,20 +91,19 @@ Result<Image> decode_jpeg(std::span<const std::byte> bytes, std::uint32_t height
 }
 
 Result<Image> read_image(const std::string& path, std::uint32_t height_wanted, std::uint32_t width_wanted) {
-  const std::unique_ptr<std::FILE, Closer> file(std::fopen(path.c_str(), "rb"));
-  if (!file)
-    return Error{errno == ENOENT ? Errc::not_found : Errc::io, format("{}: {}", path, std::strerror(errno))};
-  std::fseek(file.get(), 0, SEEK_END);
-  const long size = std::ftell(file.get());
-  if (size < 0 || size > file_bytes_max)
-    return Error{Errc::corrupt, format("{}: larger than {}", path, size_text(file_bytes_max))};
-  std::rewind(file.get());
-  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+  // O_NONBLOCK: a named pipe in a class folder would be waited for without end.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const std::unique_ptr<std::FILE, Closer> file(descriptor < 0 ? nullptr : ::fdopen(descriptor, "rb"));
+  if (!file) return Error{errno == ENOENT ? Errc::not_found : Errc::io, std::strerror(errno)};
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode))
+    return Error{Errc::corrupt, S_ISDIR(status.st_mode) ? "is a folder" : "is no regular file"};
+  if (status.st_size > file_bytes_max)
+    return Error{Errc::corrupt, format("larger than {}", size_text(file_bytes_max))};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(status.st_size));
   if (std::fread(bytes.data(), 1, bytes.size(), file.get()) != bytes.size())
-    return Error{Errc::io, format("{}: cannot be read", path)};
-  auto image = decode_jpeg(bytes, height_wanted, width_wanted);
-  if (!image) return image.error().with(path);
-  return image;
+    return Error{Errc::io, "cannot be read"};
+  return decode_jpeg(bytes, height_wanted, width_wanted);
 }
 
 Result<std::string> encode_jpeg(const Image& image, int quality) {

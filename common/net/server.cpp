@@ -56,7 +56,7 @@ struct Promise {
   ~Promise() {
     answer->give(
         {500, "application/json",
-         R"({"error": {"code": "internal", "message": "the request was not answered", "details": null}})"});
+         R"({"error": {"code": "internal", "message": "the request was not answered", "details": {}}})"});
   }
 };
 
@@ -76,7 +76,7 @@ HttpRequest plain(const http::request<http::string_body>& message) {
 HttpResponse parse_failure(const boost::system::error_code& error) {
   const bool large = error == http::error::body_limit || error == http::error::header_limit;
   return {large ? 413 : 400, "application/json",
-          format(R"({{"error": {{"code": "invalid", "message": "{}", "details": null}}}})",
+          format(R"({{"error": {{"code": "invalid", "message": "{}", "details": {{}}}}}})",
                  large ? "the request is too large" : "not a valid HTTP request")};
 }
 
@@ -130,7 +130,10 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   std::vector<std::weak_ptr<TcpSession>> sessions;
 
   void open_session(tcp::socket socket) {
-    if (ended || !events.session) return;
+    if (ended || !events.session) {
+      --connections;
+      return;
+    }
     auto session = std::make_shared<TcpSession>(std::move(socket));
     SessionEvents theirs = events.session(session);
     const std::weak_ptr<State> weak = shared_from_this();
@@ -171,19 +174,33 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
         const auto [woken] = co_await answer->given.async_wait(as_values);
         static_cast<void>(woken);
       }
-      http::response<http::string_body> response(static_cast<http::status>(answer->response->status), 11);
-      response.set(http::field::content_type, answer->response->content_type);
-      response.set(http::field::server, "trainyard");
-      response.set(http::field::cache_control, "no-store");
-      response.body() = std::move(answer->response->body);
-      response.keep_alive(keep_alive);
-      response.prepare_payload();
-      stream.expires_after(http_idle_max);
-      const auto [write_error, written] = co_await http::async_write(stream, response, as_values);
-      if (write_error || !keep_alive) break;
+      const bool head = !error && parser.get().method() == http::verb::head;
+      const bool written = co_await write_response(stream, *answer->response, keep_alive, head);
+      if (!written || !keep_alive) break;
     }
     boost::system::error_code ignored;
     stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  }
+
+  /// To HEAD the same headers are sent as to GET, and no body.
+  static asio::awaitable<bool> write_response(beast::tcp_stream& stream, HttpResponse& answer,
+                                              bool keep_alive, bool head) {
+    http::response<http::string_body> response(static_cast<http::status>(answer.status), 11);
+    response.set(http::field::content_type, answer.content_type);
+    response.set(http::field::server, "trainyard");
+    response.set(http::field::cache_control, "no-store");
+    response.body() = std::move(answer.body);
+    response.keep_alive(keep_alive);
+    response.prepare_payload();
+    stream.expires_after(http_idle_max);
+    http::response_serializer<http::string_body> serializer(response);
+    serializer.split(head);
+    if (head) {
+      const auto [error, bytes] = co_await http::async_write_header(stream, serializer, as_values);
+      co_return !error;
+    }
+    const auto [error, bytes] = co_await http::async_write(stream, serializer, as_values);
+    co_return !error;
   }
 
   static void dispatch(State& self, HttpRequest request, const std::shared_ptr<Answer>& answer) {

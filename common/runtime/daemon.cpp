@@ -56,6 +56,11 @@ Result<config::ClusterConfig> read_config(const std::optional<std::string>& file
   return config::read_cluster(text, file.value_or("defaults"), overrides);
 }
 
+log::Level level_of(const config::ClusterConfig& config) {
+  const auto level = log::parse_level(config.log.level);
+  return level ? *level : log::Level::info;
+}
+
 }  // namespace
 
 Loaded load_cluster_config(const std::string& program, const std::string& summary, int argc, char** argv,
@@ -68,7 +73,8 @@ Loaded load_cluster_config(const std::string& program, const std::string& summar
       "Cluster file (else TRAINYARD_CONFIG, ./trainyard.yaml, ~/.config/trainyard, /etc/trainyard)");
   app.add_option("--set", settings, "One value of the file, as master.listen=127.0.0.1:0; may be repeated")
       ->allow_extra_args(false);
-  app.add_option("--log-level", level, "debug, info, warn or error");
+  app.add_option("--log-level", level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   app.add_option("--log-format", format_name, "text or json")->check(CLI::IsMember({"text", "json"}));
   if (replays == Replays::yes)
     app.add_option(
@@ -79,18 +85,39 @@ Loaded load_cluster_config(const std::string& program, const std::string& summar
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return {std::nullopt, app.exit(error) == 0 ? exit_ok : exit_usage, std::nullopt};
+    return {.config = std::nullopt, .exit_code = app.exit(error) == 0 ? exit_ok : exit_usage};
   }
   if (!level.empty()) settings.push_back("log.level=" + level);
   if (!format_name.empty()) settings.push_back("log.format=" + format_name);
   auto config = read_config(recording.empty() ? config_file(file) : std::nullopt, settings);
   if (!config) {
     std::fprintf(stderr, "%s\n", config.error().message.c_str());
-    return {std::nullopt, exit_usage, std::nullopt};
+    return {.config = std::nullopt, .exit_code = exit_usage};
   }
-  const auto parsed = log::parse_level(config->log.level);
-  log::configure({program, parsed ? *parsed : log::Level::info, config->log.format == "json"});
-  return {std::move(*config), exit_ok, recording.empty() ? std::nullopt : std::optional(recording)};
+  log::configure({program, level_of(*config), config->log.format == "json"});
+  return {.config = std::move(*config),
+          .replay = recording.empty() ? std::nullopt : std::optional(recording),
+          .file = std::move(file),
+          .settings = std::move(settings)};
+}
+
+void reload(Loaded& loaded) {
+  notify_systemd(format(
+      "RELOADING=1\nMONOTONIC_USEC={}",
+      std::chrono::duration_cast<std::chrono::microseconds>(SystemClock{}.now().monotonic.time_since_epoch())
+          .count()));
+  const auto fresh = read_config(config_file(loaded.file), loaded.settings);
+  if (!fresh) {
+    log::error("SIGHUP: the cluster file is not taken over: {}", fresh.error().message);
+  } else {
+    loaded.config->log = fresh->log;
+    log::adjust(level_of(*fresh), fresh->log.format == "json");
+    log::info("SIGHUP: the cluster file was read again; log.level is {}, log.format {}", fresh->log.level,
+              fresh->log.format);
+    if (config::print_cluster(*fresh) != config::print_cluster(*loaded.config))
+      log::warn("SIGHUP: more than the log settings has changed; the rest takes effect at the next start");
+  }
+  notify_systemd("READY=1");
 }
 
 int fail(const Error& error) {
@@ -100,10 +127,10 @@ int fail(const Error& error) {
       return exit_usage;
     case Errc::unavailable:
       return exit_unreachable;
-    case Errc::not_found:
-      return exit_not_found;
     case Errc::refused:
       return exit_refused;
+    case Errc::not_found:  // a file that a daemon needs; exit code 4 is for what users name: jobs, nodes,
+                           // bundles
     case Errc::conflict:
     case Errc::io:
     case Errc::corrupt:
@@ -137,12 +164,16 @@ Status check_listen_allowed(const net::Endpoint& at, const config::SecuritySecti
   if (security.tls_certificate.empty()) missing.emplace_back("security.tls_certificate");
   if (security.tls_key.empty()) missing.emplace_back("security.tls_key");
   const std::string why =
-      missing.empty() ? "TLS is not in this release"
-                      : format("it needs {}, which the cluster file does not set", join(missing, ", "));
+      missing.empty()
+          ? ""
+          : format(
+                "it needs a token and TLS, and the cluster file does not set {} (token_file: a file with a "
+                "secret, as 'openssl rand -hex 32' makes one; tls_certificate and tls_key: PEM files); ",
+                join(missing, ", "));
   return Error{
       Errc::refused,
-      format("refused to listen on {}, which other machines can reach: {}; listen on 127.0.0.1, or reach "
-             "the cluster through an SSH tunnel",
+      format("refused to listen on {}, which other machines can reach: {}this release has no TLS yet, "
+             "so listen on 127.0.0.1 and reach the cluster through an SSH tunnel",
              net::name(at), why)};
 }
 

@@ -20,11 +20,18 @@ struct Loaded {
   std::optional<config::ClusterConfig> config;
   int exit_code = exit_ok;
   std::optional<std::string> replay;  // this recording is wanted, and no daemon; no config file was read
+  std::string file;                   // as it was given; empty: looked for
+  std::vector<std::string> settings;  // --set, and what other options stand for
 };
 /// Whether the program takes --replay FILE.
 enum class Replays : std::uint8_t { no, yes };
 Loaded load_cluster_config(const std::string& program, const std::string& summary, int argc, char** argv,
                            Replays replays = Replays::no);
+
+/// For SIGHUP: reads the file again, with the same --set. log.level and log.format hold from now on; a
+/// warning says when more has changed, which the next start will heed. A bad file is reported and changes
+/// nothing.
+void reload(Loaded& loaded);
 
 /// Logs the error and gives the exit code that fits it.
 int fail(const Error& error);

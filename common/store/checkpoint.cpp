@@ -109,6 +109,19 @@ Status remove_checkpoint(const std::string& directory) {
   return {};
 }
 
+/// What is there; none when the directory is not.
+Result<std::vector<Entry>> entries_in(const std::string& checkpoints) {
+  std::vector<Entry> entries;
+  std::error_code code;
+  fs::directory_iterator it(checkpoints, code);
+  if (code == std::errc::no_such_file_or_directory) return entries;
+  for (; !code && it != fs::directory_iterator{}; it.increment(code)) {
+    if (auto entry = entry_of(it->path())) entries.push_back(std::move(*entry));
+  }
+  if (code) return Error{Errc::io, format("{}: cannot list: {}", checkpoints, code.message())};
+  return entries;
+}
+
 }  // namespace
 
 std::string checkpoint_name(std::uint64_t step, std::uint32_t incarnation) {
@@ -200,14 +213,9 @@ Status discard(const std::string& directory) {
 }
 
 Result<std::size_t> prune(const std::string& checkpoints, std::uint32_t keep) {
-  std::vector<Entry> entries;
-  std::error_code code;
-  fs::directory_iterator it(checkpoints, code);
-  if (code == std::errc::no_such_file_or_directory) return std::size_t{0};
-  for (; !code && it != fs::directory_iterator{}; it.increment(code)) {
-    if (auto entry = entry_of(it->path())) entries.push_back(std::move(*entry));
-  }
-  if (code) return Error{Errc::io, format("{}: cannot list: {}", checkpoints, code.message())};
+  auto found = entries_in(checkpoints);
+  if (!found) return found.error();
+  std::vector<Entry> entries = std::move(*found);
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return std::tie(a.step, a.incarnation) > std::tie(b.step, b.incarnation);
   });
@@ -220,6 +228,16 @@ Result<std::size_t> prune(const std::string& checkpoints, std::uint32_t keep) {
     ++removed;
   }
   return removed;
+}
+
+Status rewind(const std::string& checkpoints, std::uint64_t step) {
+  const auto entries = entries_in(checkpoints);
+  if (!entries) return entries.error();
+  for (const Entry& entry : *entries) {
+    if (entry.step <= step && (entry.complete || entry.unreadable)) continue;
+    if (const Status gone = remove_checkpoint(entry.directory); !gone) return gone;
+  }
+  return {};
 }
 
 }  // namespace trainyard::store

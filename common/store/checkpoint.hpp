@@ -39,5 +39,9 @@ Status discard(const std::string& directory);
 /// Removes all but the newest `keep` checkpoints (one is always kept), and torn directories older than the
 /// newest. Returns how many went.
 Result<std::size_t> prune(const std::string& checkpoints, std::uint32_t keep);
+/// Before a gang goes on from `step` (0: from the beginning): removes what is of later steps, left by a life
+/// that is over or by another job with the same folder, and what was never completed. Left there, it would be
+/// newer than all that this life writes, and prune() would take those away.
+Status rewind(const std::string& checkpoints, std::uint64_t step);
 
 }  // namespace trainyard::store

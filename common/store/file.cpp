@@ -38,8 +38,10 @@ class Descriptor {
 };
 
 Error io_error(const std::string& path, const char* what, int code = errno) {
+  const bool full = code == ENOSPC || code == EDQUOT;
   const std::string reason = std::generic_category().message(code);
-  return {code == ENOENT ? Errc::not_found : Errc::io, format("{}: cannot {}: {}", path, what, reason)};
+  return {code == ENOENT ? Errc::not_found : Errc::io,
+          format("{}: cannot {}: {}{}", path, what, reason, full ? "; free some space there" : "")};
 }
 
 std::string parent_of(const std::string& path) {

@@ -26,7 +26,8 @@ void add_evaluate(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   verb->add_option("BUNDLE", options->bundle, "Folder that a training left")->required();
   verb->add_option("--data", options->data, "Folder of the dataset")->required();
-  verb->add_option("--split", options->split, "train, validation, test or all; as the training split it");
+  verb->add_option("--split", options->split, "train, validation, test or all; as the training split it")
+      ->check(CLI::IsMember({"train", "validation", "test", "all"}));
   verb->add_option("-o,--output", options->output, "table or json")->check(CLI::IsMember({"table", "json"}));
   verb->callback([&context, options] { context.action = [options] { return evaluate(*options); }; });
 }

@@ -28,7 +28,7 @@ double first_of(const Json& metrics, std::initializer_list<std::string_view> nam
 /// Prints what is new since the last look. Erases the bar first, so that lines do not run into it.
 class Screen {
  public:
-  Screen() : bar_(is_terminal(Stream::err)) {}
+  Screen() : bar_(can_redraw(Stream::err)) {}
   ~Screen() { clear(); }
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
@@ -69,6 +69,7 @@ class Screen {
 
   void print_event(const Json& event) {
     const std::string kind = text_at(event, "kind");
+    if (kind == "failing" || kind == "failed") return;  // the summary tells the end of the job
     // The ordinary course of a job shows in the bar; what disturbs it is told.
     constexpr std::array<std::string_view, 6> telling = {"fail", "lost", "restart", "unreach", "skip", "bad"};
     const bool tell = std::any_of(telling.begin(), telling.end(), [&](std::string_view part) {
@@ -106,8 +107,10 @@ void append_failures(std::string& out, const Json& job) {
   for (const Json& task : list_at(job, "tasks")) {
     const std::string state = text_at(task, "state");
     if (state != "FAILED" && state != "LOST") continue;
-    out += format("\n{}-{} on {}: {}\n", text_at(task, "role"), integer_at(task, "index"),
-                  text_at(task, "node", "no node"), text_at(task, "cause", state));
+    const std::string who = format("{}-{} on {}", text_at(task, "role"), integer_at(task, "index"),
+                                   text_at(task, "node", "no node"));
+    const std::string cause = text_at(task, "cause", state);
+    out += "\n" + (cause.rfind(who, 0) == 0 ? cause : who + ": " + cause) + "\n";
     const Json& lines = list_at(task, "last_lines");
     const std::size_t first = lines.size() > 10 ? lines.size() - 10 : 0;
     for (std::size_t i = first; i < lines.size(); ++i) {
@@ -132,8 +135,17 @@ std::string epoch_text(const Json& entry, std::int64_t epochs) {
   const std::int64_t epoch = integer_at(entry, "epoch");
   std::string line = epochs > 0 ? format("epoch {}/{}", epoch, epochs) : format("epoch {}", epoch);
   line += format("  step {}", integer_at(entry, "step"));
-  for (const auto& [name, value] : object_at(entry, "metrics").items()) {
-    if (value.is_number()) line += format("  {} {}", name, metric_text(value.get<double>()));
+  const Json& metrics = object_at(entry, "metrics");
+  constexpr std::array<const char*, 4> first = {"train/loss", "train/accuracy", "validation/loss",
+                                                "validation/accuracy"};
+  for (const char* name : first) {
+    if (const double value = number_at(metrics, name, NAN); !std::isnan(value))
+      line += format("  {} {}", name, metric_text(value));
+  }
+  for (const auto& [name, value] : metrics.items()) {
+    const bool told = std::find(first.begin(), first.end(), name) != first.end();
+    if (told || !value.is_number() || name.rfind("wait/", 0) == 0) continue;
+    line += format("  {} {}", name, metric_text(value.get<double>()));
   }
   return line;
 }

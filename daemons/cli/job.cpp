@@ -11,6 +11,8 @@ namespace trainyard::cli {
 
 namespace {
 
+constexpr std::size_t rows_max = 12;  // of events and of epochs, unless -o wide asks for all
+
 struct Options {
   ListOptions list;
   std::string id;
@@ -54,25 +56,25 @@ std::string job_text(const Json& job, bool wide) {
   if (const std::string reason = text_at(job, "pending_reason"); !reason.empty())
     out += "waiting: " + reason + "\n";
   if (integer_at(progress, "steps") > 0) {
-    out +=
-        format("progress: epoch {}/{}, step {}/{}", integer_at(progress, "epoch"),
-               integer_at(progress, "epochs"), integer_at(progress, "step"), integer_at(progress, "steps"));
-    for (const auto& [name, value] : object_at(progress, "metrics").items()) {
-      if (value.is_number()) out += format("  {} {}", name, metric_text(value.get<double>()));
-    }
+    out += format("progress: {}/{} steps, {}", integer_at(progress, "step"), integer_at(progress, "steps"),
+                  epoch_text(progress, integer_at(progress, "epochs")));
     out += "\n";
   }
   out += "\n" + tasks_table(job, wide);
 
   const Json& events = list_at(job, "events");
-  const std::size_t shown = wide ? events.size() : std::min<std::size_t>(events.size(), 12);
+  const std::size_t shown = wide ? events.size() : std::min(events.size(), rows_max);
   if (shown > 0) out += "\nevents:\n";
   for (std::size_t i = events.size() - shown; i < events.size(); ++i) {
     out += format("  {}  {}\n", wall_text(integer_at(events[i], "time_ms")), text_at(events[i], "text"));
   }
   const Json& history = list_at(job, "history");
-  if (!history.empty()) out += "\nhistory:\n";
-  for (const Json& entry : history) out += "  " + epoch_text(entry, integer_at(progress, "epochs")) + "\n";
+  const std::size_t rows = wide ? history.size() : std::min(history.size(), rows_max);
+  if (rows > 0)
+    out += rows < history.size() ? format("\nhistory, the last {} of {} epochs:\n", rows, history.size())
+                                 : "\nhistory:\n";
+  for (std::size_t i = history.size() - rows; i < history.size(); ++i)
+    out += "  " + epoch_text(history[i], integer_at(progress, "epochs")) + "\n";
   return out;
 }
 

@@ -37,11 +37,11 @@ int show_listing(const Context& context, const std::string& path, const Client::
     if (!answer) return fail(answer.error());
     const std::string text = render_as(*answer, *wanted, options.watch, render);
     if (text != shown) {
-      const bool redraw = options.watch && *wanted != Format::json && is_terminal(Stream::out);
+      const bool redraw = options.watch && *wanted != Format::json && can_redraw(Stream::out);
       put((redraw ? "\x1b[H\x1b[2J" : "") + text);
       shown = text;
     }
-    if (!options.watch) return exit_ok;
+    if (!options.watch || !has_reader()) return exit_ok;
     pause_for(watch_every);
     if (was_interrupted()) return exit_interrupted;
   }

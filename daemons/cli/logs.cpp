@@ -1,5 +1,8 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "common/base/text.hpp"
 #include "daemons/cli/client.hpp"
@@ -13,16 +16,18 @@ namespace trainyard::cli {
 namespace {
 
 constexpr Duration poll_every = 500ms;
+constexpr Duration away_max = 60s;  // of a master that is followed
 
 struct Options {
   std::string id, task;
   bool follow = false;
-  std::uint64_t tail = 0;
+  std::optional<std::uint64_t> tail;
 };
 
 /// One stream of one task, read from where the last look ended.
 struct TaskStream {
   std::string task, stream;
+  std::int64_t incarnation = 0;
   std::int64_t offset = 0;
   std::string partial;  // a line without its end yet
   bool started = false;
@@ -54,8 +59,8 @@ Status drain(const Client& client, std::int64_t id, TaskStream& stream, const Op
   constexpr int answers_max = 4096;  // bounds one look at a task that writes faster than it can be read
   for (int i = 0; i < answers_max; ++i) {
     Client::Query query = {{"task", stream.task}, {"stream", stream.stream}};
-    if (!stream.started && options.tail > 0) {
-      query["tail"] = format("{}", options.tail);
+    if (!stream.started && options.tail) {
+      query["tail"] = format("{}", std::max<std::uint64_t>(*options.tail, 1));
     } else {
       query["offset"] = format("{}", stream.offset);
     }
@@ -64,22 +69,64 @@ Status drain(const Client& client, std::int64_t id, TaskStream& stream, const Op
     if (!answer) return answer.error();
     const std::string text = text_at(*answer, "text");
     stream.offset = integer_at(*answer, "offset") + static_cast<std::int64_t>(text.size());
-    stream.started = true;
-    print_lines(stream, text, prefix, last && flag_at(*answer, "end"));
+    const bool only_from_here = !std::exchange(stream.started, true) && options.tail == 0u;
+    if (!only_from_here) print_lines(stream, text, prefix, last && flag_at(*answer, "end"));
     if (text.empty() || flag_at(*answer, "end")) return {};
   }
   return {};
 }
 
-std::vector<TaskStream> streams_of(const Json& job, const std::string& only) {
-  std::vector<TaskStream> streams;
+/// Takes in tasks that are new, and begins again where a task was started again: that is a log of its own.
+void update(std::vector<TaskStream>& streams, const Json& job, const std::string& only) {
   for (const Json& task : list_at(job, "tasks")) {
     const std::string name = format("{}-{}", text_at(task, "role"), integer_at(task, "index"));
     if (!only.empty() && only != name) continue;
-    for (const char* stream : {"stdout", "stderr"})
-      streams.push_back({.task = name, .stream = stream, .partial = ""});
+    const std::int64_t incarnation = integer_at(task, "incarnation");
+    for (const char* stream : {"stdout", "stderr"}) {
+      auto known = std::find_if(streams.begin(), streams.end(), [&](const TaskStream& one) {
+        return one.task == name && one.stream == stream;
+      });
+      if (known == streams.end()) {
+        streams.push_back({.task = name, .stream = stream, .incarnation = incarnation, .partial = ""});
+      } else if (known->incarnation != incarnation) {
+        known->incarnation = incarnation;
+        known->offset = 0;
+        known->partial.clear();
+      }
+    }
   }
-  return streams;
+}
+
+Status drain_all(const Client& client, std::int64_t id, std::vector<TaskStream>& streams,
+                 const Options& options, bool last) {
+  const bool several = streams.size() > 2;
+  for (TaskStream& stream : streams) {
+    const auto drained = drain(client, id, stream, options, last, several ? stream.task + " | " : "");
+    if (!drained) return drained;
+  }
+  return {};
+}
+
+/// Until the job ends. A master or an executor that is away for a while is waited for.
+int follow(const Client& client, std::int64_t id, Json job, std::vector<TaskStream>& streams,
+           const Options& options) {
+  Duration away{};
+  while (true) {
+    update(streams, job, options.task);
+    const bool last = has_ended(job);
+    Status looked = drain_all(client, id, streams, options, last);
+    if ((looked && last) || !has_reader()) return exit_ok;
+    pause_for(poll_every);
+    if (was_interrupted()) return exit_interrupted;
+    auto fresh = client.get(format("/jobs/{}", id));
+    if (fresh) {
+      job = std::move(*fresh);
+    } else {
+      looked = fresh.error();
+    }
+    away = looked ? Duration::zero() : away + poll_every;
+    if (!looked && (looked.error().code != Errc::unavailable || away > away_max)) return fail(looked.error());
+  }
 }
 
 int logs(const Options& options, const Context& context) {
@@ -89,25 +136,19 @@ int logs(const Options& options, const Context& context) {
   if (!client) return fail(client.error());
   auto job = client->get(format("/jobs/{}", *id));
   if (!job) return fail(job.error());
-  std::vector<TaskStream> streams = streams_of(*job, options.task);
-  if (streams.empty() && !options.task.empty()) {
+  std::vector<TaskStream> streams;
+  update(streams, *job, options.task);
+  const bool to_come = options.follow && list_at(*job, "tasks").empty() && !has_ended(*job);
+  if (streams.empty() && !options.task.empty() && !to_come) {
     return fail({Errc::not_found,
                  format("job {} has no task '{}'; 'trainyard job {}' lists them", *id, options.task, *id)});
   }
-  if (options.follow) catch_interrupts();
-  const bool several = streams.size() > 2;
-  while (true) {
-    const bool last = !options.follow || has_ended(*job);
-    for (TaskStream& stream : streams) {
-      const auto drained = drain(*client, *id, stream, options, last, several ? stream.task + " | " : "");
-      if (!drained) return fail(drained.error());
-    }
-    if (last) return exit_ok;
-    pause_for(poll_every);
-    if (was_interrupted()) return exit_interrupted;
-    job = client->get(format("/jobs/{}", *id));
-    if (!job) return fail(job.error());
+  if (options.follow) {
+    catch_interrupts();
+    return follow(*client, *id, std::move(*job), streams, options);
   }
+  const auto drained = drain_all(*client, *id, streams, options, true);
+  return drained ? exit_ok : fail(drained.error());
 }
 
 }  // namespace

@@ -51,7 +51,12 @@ std::string hint_for(const CLI::App& app, int argc, char** argv) {
       ++i;
       continue;
     }
-    if (word.empty() || word.front() == '-') continue;
+    if (word.empty()) continue;
+    if (word.front() == '-') {
+      const std::string option = word.substr(0, word.find('='));
+      if (app.get_option_no_throw(option) != nullptr) continue;
+      return format("; there is no option '{}' here, 'trainyard --help' lists them", option);
+    }
     if (std::find(names.begin(), names.end(), word) != names.end()) {
       return format("; see 'trainyard {} --help'", word);
     }
@@ -85,7 +90,7 @@ int start(int argc, char** argv) {
                   .level = level ? *level : log::Level::info,
                   .json = context.log_format == "json"});
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is seen at the write
-  return context.action();
+  return exit_code_after(context.action());
 }
 
 }  // namespace

@@ -3,9 +3,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 namespace trainyard::cli {
@@ -13,6 +15,7 @@ namespace trainyard::cli {
 namespace {
 
 volatile std::sig_atomic_t interrupts = 0;
+int output_error = 0;  // errno of the first write to stdout that failed
 
 void remember_interrupt(int) {
   interrupts = interrupts + 1;
@@ -77,18 +80,28 @@ void say_line(std::string_view line) {
 }
 
 void put(std::string_view text) {
-  write_all(stdout, text);
-  if (std::fflush(stdout) != 0) std::_Exit(exit_ok);
+  if (output_error != 0) return;
+  const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (!whole || std::fflush(stdout) != 0) output_error = errno == 0 ? EIO : errno;
+}
+
+bool has_reader() { return output_error == 0; }
+
+int exit_code_after(int code) {
+  if (output_error == 0 || output_error == EPIPE) return code;
+  return fail({Errc::io, std::string("standard output: cannot write: ") + std::strerror(output_error)});
 }
 
 bool is_terminal(Stream stream) { return isatty(stream == Stream::out ? STDOUT_FILENO : STDERR_FILENO) == 1; }
 
+bool can_redraw(Stream stream) {
+  const char* term = std::getenv("TERM");
+  return term != nullptr && std::string_view(term) != "dumb" && is_terminal(stream);
+}
+
 bool has_colour(Stream stream) {
   const char* no_color = std::getenv("NO_COLOR");
-  if (no_color != nullptr && *no_color != '\0') return false;
-  const char* term = std::getenv("TERM");
-  if (term == nullptr || std::string_view(term) == "dumb") return false;
-  return is_terminal(stream);
+  return (no_color == nullptr || *no_color == '\0') && can_redraw(stream);
 }
 
 std::size_t terminal_width() {
@@ -107,6 +120,9 @@ void catch_interrupts() {
   action.sa_handler = remember_interrupt;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction before {};
+  sigaction(SIGHUP, nullptr, &before);
+  if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup keeps its promise
 }
 
 bool was_interrupted() { return interrupts > 0; }

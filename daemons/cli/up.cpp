@@ -29,12 +29,14 @@ void tell_how_to_reach(const LocalCluster& cluster) {
 
 /// A second `up` changes nothing on a healthy cluster, and brings back what died on another.
 int find_or_mend(LocalCluster cluster) {
+  const std::size_t executors = cluster.processes.size() - 1;
+  const std::string size = format("of {} executor{}", executors, executors == 1 ? "" : "s");
   const auto started = mend_cluster(cluster);
   if (!started) return fail(started.error());
   if (started->empty()) {
-    say("a cluster runs already in {}", cluster.directory);
+    say("a cluster {} runs already in {}", size, cluster.directory);
   } else {
-    say("a cluster runs already in {}; started again: {}", cluster.directory, join(*started, ", "));
+    say("a cluster {} runs already in {}; started again: {}", size, cluster.directory, join(*started, ", "));
   }
   tell_how_to_reach(cluster);
   return exit_ok;
@@ -57,7 +59,10 @@ int up(const Options& options, const Context& context) {
   if (auto made = store::make_directories(plan.directory); !made) return fail(made.error());
 
   const auto lock = store::FileLock::take(plan.directory + "/up.lock");
-  if (!lock) return fail(lock.error().with("another 'up' is at work on this directory"));
+  if (!lock) {
+    if (lock.error().code != Errc::conflict) return fail(lock.error());
+    return fail(lock.error().with("another 'up' is at work on this directory"));
+  }
   catch_interrupts();
   if (auto present = read_cluster(plan.directory); present) {
     if (!present->endpoint.empty() && any_alive(*present)) return find_or_mend(std::move(*present));
@@ -86,7 +91,8 @@ void add_up(CLI::App& app, Context& context) {
                    "GPUs that each pretends to have (default: those that are there)")
       ->check(CLI::Range(0, 64));
   verb->add_option("--dir", options->plan.directory, "Where state, logs and tasks' files are kept");
-  verb->add_option("--port", options->plan.port, "Port of the master (default: a free one)");
+  verb->add_option("--port", options->plan.port, "Port of the master (default: a free one)")
+      ->check(CLI::Range(0, 65535));
   verb->callback(
       [&context, options] { context.action = [&context, options] { return up(*options, context); }; });
 }

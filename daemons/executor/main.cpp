@@ -43,7 +43,7 @@ executor::NodeFacts node_facts(const config::ExecutorSection& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto loaded = runtime::load_cluster_config(
+  auto loaded = runtime::load_cluster_config(
       executor::program, "Offers this machine to a Trainyard cluster and runs tasks on it.", argc, argv,
       runtime::Replays::yes);
   if (!loaded.config) return loaded.exit_code;
@@ -78,8 +78,7 @@ int main(int argc, char** argv) {
     (*shell)->leave(format("stopped by {}", number == SIGTERM ? "SIGTERM" : "SIGINT"));
     reactor.stop();
   });
-  reactor.on_signal({SIGHUP},
-                    [](int) { log::info("SIGHUP: an executor has nothing to reload; restart it instead"); });
+  reactor.on_signal({SIGHUP}, [&](int) { runtime::reload(loaded); });
   (*shell)->start(*master);
   runtime::notify_systemd("READY=1");
   reactor.run();

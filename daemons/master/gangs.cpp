@@ -139,7 +139,8 @@ void Step::end_task(const TaskId& task_id, TaskEnd end, const std::string& cause
                     const protocol::TaskReport* report) {
   const JobId id = task_id.job;
   Task& task = find_job(id)->tasks.at(task_id);
-  TaskEnded record{.key = {task_id, task.incarnation}, .end = end, .cause = cause, .at = wall_};
+  TaskEnded record{
+      .key = {task_id, task.incarnation}, .end = end, .cause = cause, .at = wall_, .pid = task.pid};
   if (report != nullptr) {
     record.exit_code = report->exit_code;
     record.signal = report->signal;

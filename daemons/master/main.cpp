@@ -16,7 +16,7 @@ Result<std::string> read_token(const config::SecuritySection& security) {
   if (security.token_file.empty()) return std::string{};
   constexpr std::uint64_t token_bytes_max = 4096;
   auto token = store::read_file(security.token_file, token_bytes_max);
-  if (!token) return token.error().with("security.token_file");
+  if (!token) return Error{Errc::invalid, "security.token_file: " + token.error().message};
   token->erase(token->find_last_not_of(" \r\n\t") + 1);
   if (token->empty())
     return Error{Errc::invalid, format("security.token_file: {} is empty", security.token_file)};
@@ -26,9 +26,9 @@ Result<std::string> read_token(const config::SecuritySection& security) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto loaded = runtime::load_cluster_config(
-      master::program, "Accepts jobs, places them on executors and keeps their state.", argc, argv,
-      runtime::Replays::yes);
+  auto loaded = runtime::load_cluster_config(master::program,
+                                             "Accepts jobs, places them on executors and keeps their state.",
+                                             argc, argv, runtime::Replays::yes);
   if (!loaded.config) return loaded.exit_code;
   if (loaded.replay) {
     master::Replay core;
@@ -54,8 +54,7 @@ int main(int argc, char** argv) {
     log::info("stopped by {}; jobs run on", number == SIGTERM ? "SIGTERM" : "SIGINT");
     reactor.stop();
   });
-  reactor.on_signal({SIGHUP},
-                    [](int) { log::info("SIGHUP: a master has nothing to reload; restart it instead"); });
+  reactor.on_signal({SIGHUP}, [&](int) { runtime::reload(loaded); });
   runtime::notify_systemd("READY=1");
   reactor.run();
   return shell.failure() ? runtime::exit_failed : runtime::exit_ok;

@@ -30,6 +30,7 @@ Result<JobOrder> order_of(const config::JobSpec& spec, std::string yaml) {
                  .require = spec.cluster.require,
                  .spread = spec.cluster.spread,
                  .restarts = spec.cluster.restarts,
+                 .epochs = spec.train.epochs,
                  .output_dir = spec.output.path,
                  .checkpoint_dir = spec.output.path + "/checkpoints",
                  .yaml = std::move(yaml)};

@@ -19,8 +19,8 @@ template <typename V>
 void fields(V& v, JobOrder& r) {
   v("name", r.name), v("kind", r.kind), v("queue", r.queue), v("priority", r.priority), v("roles", r.roles);
   v("require", r.require), v("spread", r.spread), v("restarts", r.restarts);
-  v("time_limit_ms", r.time_limit_ms), v("output_dir", r.output_dir), v("checkpoint_dir", r.checkpoint_dir);
-  v("yaml", r.yaml);
+  v("time_limit_ms", r.time_limit_ms), v("epochs", r.epochs), v("output_dir", r.output_dir);
+  v("checkpoint_dir", r.checkpoint_dir), v("yaml", r.yaml);
 }
 template <typename V>
 void fields(V& v, Placed& r) {
@@ -78,7 +78,7 @@ template <typename V>
 void fields(V& v, TaskEnded& r) {
   v("key", r.key), v("end", r.end), v("exit_code", r.exit_code), v("signal", r.signal);
   v("memory_peak", r.memory_peak), v("cause", r.cause);
-  v("last_lines", r.last_lines), v("at", r.at);
+  v("last_lines", r.last_lines), v("at", r.at), v("pid", r.pid);
 }
 template <typename V>
 void fields(V& v, GangDissolved& r) {

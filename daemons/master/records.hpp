@@ -33,6 +33,7 @@ struct JobOrder {
   bool spread = false;
   std::uint32_t restarts = 3;  // failures of one task before the job fails
   std::uint64_t time_limit_ms = 0;
+  std::uint64_t epochs = 0;  // that were asked for
   std::string output_dir, checkpoint_dir;
   std::string yaml;
   friend bool operator==(const JobOrder&, const JobOrder&) = default;
@@ -145,6 +146,7 @@ struct TaskEnded {
   std::string cause;
   std::vector<std::string> last_lines;
   WallMillis at = 0;
+  std::int32_t pid = 0;
   friend bool operator==(const TaskEnded&, const TaskEnded&) = default;
 };
 struct GangDissolved {  // all have ended; the job waits for its next placement

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
@@ -19,6 +20,7 @@ namespace trainyard::master {
 namespace {
 
 constexpr Duration tick_every = 50ms;
+constexpr Duration goodbye = 100ms;  // answers are still on their way
 
 /// Compares in a time that does not depend on where the texts differ.
 bool same_secret(std::string_view a, std::string_view b) {
@@ -117,7 +119,16 @@ void Shell::fail(Error error) {
   if (failure_) return;
   log::error("{}", error.message);
   failure_ = std::move(error);
-  reactor_.stop();
+  // Nothing that still waits was made durable: who asked for it is told so.
+  for (const auto& [number, reply] : std::exchange(replies_, {})) reply(failed_response());
+  reactor_.after(goodbye, [this] { reactor_.stop(); });
+}
+
+net::HttpResponse Shell::failed_response() const {
+  return error_response(
+      {failure_->code, format("the master cannot keep its state and has ended; nothing of this request was "
+                              "done: {}",
+                              failure_->message)});
 }
 
 void Shell::dispatch(const Event& event) {
@@ -159,10 +170,7 @@ void Shell::carry_out(const Action& action) {
                           if (it != sessions_.end()) it->second->close();
                         },
                         [](const Say& say) { log::info("{}", say.text); },
-                        [this](const Quit&) {
-                          // The answer to who asked for it is still on its way.
-                          reactor_.after(100ms, [this] { reactor_.stop(); });
-                        }},
+                        [this](const Quit&) { reactor_.after(goodbye, [this] { reactor_.stop(); }); }},
              action);
 }
 
@@ -207,6 +215,7 @@ std::optional<net::HttpResponse> Shell::refusal(const net::HttpRequest& http) co
 void Shell::request(const net::HttpRequest& http, const net::HttpReply& reply) {
   requests_.add();
   if (auto response = refusal(http)) return reply(std::move(*response));
+  if (failure_) return reply(failed_response());
   if (http.path == "/metrics") {
     return reply({200, "text/plain; version=0.0.4", metrics_view(state_) + registry_.text()});
   }

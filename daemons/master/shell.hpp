@@ -44,6 +44,7 @@ class Shell {
   net::SessionEvents opened(std::shared_ptr<net::Session> session);
   Status begin_recording(const std::vector<std::string>& records);
   Status drop_forgotten(const std::vector<Record>& records);
+  net::HttpResponse failed_response() const;
   void fail(Error error);
 
   net::Reactor& reactor_;

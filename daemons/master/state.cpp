@@ -69,7 +69,10 @@ class Fold {
       if (const auto it = r.addresses.find(id); it != r.addresses.end()) task.address = it->second;
       if (!has_ended(task.state)) task.state = TaskState::running;
     }
-    if (job.state == JobState::starting) job.state = JobState::running;
+    if (job.state == JobState::starting) {
+      job.state = JobState::running;
+      job.cause.clear();  // of the stop before; the events keep it
+    }
     if (job.started == 0) job.started = r.at;
     tell(job, r.at, "running",
          job.checkpoint ? format("the gang is complete and goes on from step {}", job.checkpoint->step)
@@ -145,6 +148,7 @@ class Fold {
     task.state = r.end == TaskEnd::done     ? TaskState::done
                  : r.end == TaskEnd::failed ? TaskState::failed
                                             : TaskState::lost;
+    if (r.pid != 0) task.pid = r.pid;
     task.exit_code = r.exit_code;
     task.signal = r.signal;
     task.memory_peak = r.memory_peak;

@@ -1,5 +1,6 @@
 #include "daemons/master/view.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "common/base/text.hpp"
@@ -17,7 +18,7 @@ Json metrics_json(const std::map<std::string, double>& metrics) {
 Json progress_json(const Job& job) {
   Json out{{"phase", job.progress.phase},
            {"epoch", job.progress.epoch},
-           {"epochs", job.progress.epochs},
+           {"epochs", std::max<std::uint64_t>(job.progress.epochs, job.order.epochs)},
            {"step", job.progress.step},
            {"steps", job.progress.steps}};
   std::map<std::string, double> metrics = job.progress.metrics;

@@ -22,6 +22,7 @@ Status Shell::start() {
   auto server = net::DataServer::bind(environment_.address);
   if (!server) return server.error().with("tensor channel");
   server_ = std::move(*server);
+  reactor_.on_signal({SIGHUP}, [](int) { log::info("SIGHUP: a task has nothing to reload"); });
   reactor_.on_signal({SIGTERM, SIGINT}, [this](int) {
     log::info("asked to stop");
     end(runtime::exit_ok);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/log.hpp"
+#include "common/base/text.hpp"
 #include "daemons/trainer/training.hpp"
 
 namespace trainyard::trainer {
@@ -10,6 +11,15 @@ namespace trainyard::trainer {
 namespace {
 
 Time now() { return std::chrono::steady_clock::now(); }
+
+std::string epoch_text(const EpochRow& row, std::uint64_t epochs) {
+  std::string text = format("epoch {}/{}, step {}", row.epoch, epochs, row.step);
+  for (const char* key : {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}) {
+    if (const auto it = row.metrics.find(key); it != row.metrics.end())
+      text += format(", {} {:.4f}", key, it->second);
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -50,6 +60,7 @@ Status Training::end_epoch(std::uint64_t step) {
     }
     metrics["seconds"] = seconds(now() - sums_.since);
     history_.push_back({plan_->epoch_of(step) + 1, step, metrics});
+    log::info("{}", epoch_text(history_.back(), plan_->epochs()));
     if (job_.train.early_stop && should_stop_early(*job_.train.early_stop, history_)) {
       log::info("{} did not get better for {} epochs; training stops", job_.train.early_stop->metric,
                 job_.train.early_stop->patience);

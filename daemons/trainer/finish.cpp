@@ -56,7 +56,7 @@ void Training::gather_skipped() {
 
 Status Training::finish() {
   if (!is_chief()) {
-    keep_skipped();
+    if (!stop_asked_) keep_skipped();  // a training that stops makes no bundle
     link_.report(protocol::Finished{environment_.key, {}, stop_asked_});
     return {};
   }

@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
 
   net::Reactor reactor;
   trainer::Shell shell(reactor, *environment, *job);
-  shell.start();
+  if (const Status started = shell.start(); !started) return runtime::fail(started.error());
   reactor.run();
   return shell.exit_code();
 }

@@ -38,7 +38,7 @@ void Training::save(std::uint64_t step, bool last) {
 
 void Training::commit(const protocol::CommitCheckpoint& message) {
   if (!chief_ || !chief_->may_commit(message.step)) return;
-  const std::uint64_t epoch = message.step == 0 ? 0 : plan_->epoch_of(message.step);
+  const std::uint64_t epoch = message.step / plan_->geometry().steps_per_epoch();  // that are complete
   store::Manifest manifest{message.step, epoch, number(environment_.key.incarnation), {}};
   for (const protocol::CheckpointPart& part : message.parts) {
     manifest.parts.push_back({part.file, part.bytes, part.checksum});

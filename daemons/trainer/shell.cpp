@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "common/base/json.hpp"
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
 #include "common/runtime/daemon.hpp"
@@ -12,6 +13,13 @@ namespace {
 
 constexpr Duration look_every = 50ms;
 constexpr Duration goodbye_patience = 10s;  // the last report is the result of the job
+
+net::HttpResponse nothing_there(const std::string& path) {
+  const Json error{{"code", "not_found"},
+                   {"message", format("nothing is at {}; a trainer has /metrics and /healthz", path)},
+                   {"details", Json::object()}};
+  return {404, "application/json", to_text(Json{{"error", error}}) + "\n"};
+}
 
 }  // namespace
 
@@ -24,7 +32,25 @@ Shell::~Shell() {
   if (compute_.joinable()) compute_.join();
 }
 
-void Shell::start() {
+Status Shell::serve() {
+  auto server =
+      net::Server::listen(reactor_, {environment_.address, 0},
+                          {.request =
+                               [this](net::HttpRequest request, const net::HttpReply& reply) {
+                                 if (request.path == "/metrics")
+                                   return reply({200, "text/plain; version=0.0.4", link_.registry.text()});
+                                 if (request.path == "/healthz") return reply({200, "text/plain", "ok\n"});
+                                 reply(nothing_there(request.path));
+                               },
+                           .session = nullptr});
+  if (!server) return server.error();
+  server_ = std::move(*server);
+  return {};
+}
+
+Status Shell::start() {
+  if (const Status served = serve(); !served) return served;
+  reactor_.on_signal({SIGHUP}, [](int) { log::info("SIGHUP: a task has nothing to reload"); });
   reactor_.on_signal({SIGTERM, SIGINT}, [this](int) {
     log::info("asked to stop");
     link_.cancelled = true;
@@ -32,13 +58,15 @@ void Shell::start() {
   link_.report = [this](protocol::Message message) {
     reactor_.post([this, message = std::move(message)] { member_->report(message); });
   };
-  member_ = std::make_unique<runtime::Member>(
-      reactor_, environment_, "", [this](const protocol::Message& message) { received(message); });
+  member_ =
+      std::make_unique<runtime::Member>(reactor_, environment_, net::name(server_->endpoint()),
+                                        [this](const protocol::Message& message) { received(message); });
   reactor_.every(look_every, [this] { link_.connected = member_->connected(); });
   compute_ = std::thread([this] {
     const Status status = Training(environment_, job_, link_).run();
     reactor_.post([this, status] { ended(status); });
   });
+  return {};
 }
 
 void Shell::received(const protocol::Message& message) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "common/config/job_spec.hpp"
+#include "common/net/http.hpp"
 #include "common/net/reactor.hpp"
 #include "common/runtime/member.hpp"
 #include "daemons/trainer/training.hpp"
@@ -20,11 +21,13 @@ class Shell {
   Shell(const Shell&) = delete;
   Shell& operator=(const Shell&) = delete;
 
-  void start();
+  /// Listens, connects, begins to train.
+  Status start();
   /// How the process ends, once the reactor has stopped.
   int exit_code() const { return exit_code_; }
 
  private:
+  Status serve();
   void received(const protocol::Message& message);
   void ended(const Status& status);
 
@@ -32,6 +35,7 @@ class Shell {
   const runtime::TaskEnvironment environment_;
   const config::JobSpec job_;
   Link link_;
+  std::unique_ptr<net::Server> server_;  // /metrics and /healthz of this task
   std::unique_ptr<runtime::Member> member_;
   std::thread compute_;
   int exit_code_ = 0;

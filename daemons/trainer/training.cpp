@@ -8,6 +8,7 @@
 #include "common/base/text.hpp"
 #include "common/optim/parameters.hpp"
 #include "common/optim/schedule.hpp"
+#include "common/store/checkpoint.hpp"
 #include "daemons/trainer/chief_part.hpp"
 
 namespace trainyard::trainer {
@@ -19,13 +20,22 @@ constexpr Duration progress_every = 250ms;
 constexpr Duration lease_without_master = 1s;  // then a trainer goes on by itself
 constexpr std::size_t bad_named_max = 100;
 constexpr std::size_t skipped_max = 10'000;
+constexpr const char* seconds_metric = "trainyard_trainer_seconds_total";
+constexpr const char* seconds_help = "Time that steps took: waiting for records, computing, exchanging.";
 
 Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
 Training::Training(runtime::TaskEnvironment environment, config::JobSpec job, Link& link)
-    : environment_(std::move(environment)), job_(std::move(job)), link_(link) {}
+    : environment_(std::move(environment)), job_(std::move(job)), link_(link), counted_(link.registry) {}
+
+Training::Counted::Counted(metrics::Registry& registry)
+    : steps(registry.counter("trainyard_trainer_steps_total", "Training steps done.")),
+      samples(registry.counter("trainyard_trainer_samples_total", "Records that were trained on.")),
+      input(registry.counter(seconds_metric, seconds_help, "phase=\"input\"")),
+      compute(registry.counter(seconds_metric, seconds_help, "phase=\"compute\"")),
+      exchange(registry.counter(seconds_metric, seconds_help, "phase=\"exchange\"")) {}
 
 Training::~Training() = default;
 
@@ -69,7 +79,9 @@ Status Training::prepare() {
   if (is_chief()) {
     log::info("{} records of {} classes: {} to train, {} to validate, {} to test", dataset_->size(),
               dataset_->classes().size(), split_.train.size(), split_.validation.size(), split_.test.size());
-    log::info("the network\n{}", network_->summary());
+    std::string summary = network_->summary();
+    while (summary.ends_with('\n')) summary.pop_back();
+    log::info("the network\n{}", summary);
   }
   return {};
 }
@@ -93,6 +105,10 @@ Status Training::connect() {
     if (member.task.role == Role::ps) shards.emplace_back(member.task.index, member.address);
   }
   std::sort(shards.begin(), shards.end());
+  if (is_chief()) {  // before anybody can be at a checkpoint of this life
+    const Status rewound = store::rewind(environment_.checkpoint_dir, roster_.resume_step);
+    if (!rewound) log::warn("older checkpoints stay: {}", rewound.error().message);
+  }
   const std::uint64_t steps_per_epoch = plan_->geometry().steps_per_epoch();
   std::unique_ptr<LocalExchange> local;
   if (shards.empty()) {
@@ -169,6 +185,9 @@ Status Training::train_step(std::uint64_t step) {
   if (!last) return last.error();
   const Time exchanged = now();
   sums_.exchange += exchanged - computed;
+  counted_.exchange.add(seconds(exchanged - computed));
+  counted_.samples.add(push.samples);
+  counted_.steps.add();
   partition_samples_ += push.samples;
   ended_ = *last;
   end_partition(step);
@@ -206,6 +225,7 @@ Status Training::train_batch(Push& push) {
   }
   const Time loaded = now();
   sums_.input += loaded - began;
+  counted_.input.add(seconds(loaded - began));
   if (batch->count() == 0) return {};
   const graph::StepResult result = network_->train_step(batch->images, batch->labels, batch->keys, push.step);
   if (!result.finite) {
@@ -219,7 +239,9 @@ Status Training::train_batch(Push& push) {
   sums_.samples += batch->count();
   accumulate(network_->gradients(), push);
   push.samples += batch->count();
-  sums_.compute += now() - loaded;
+  const Duration computing = now() - loaded;
+  sums_.compute += computing;
+  counted_.compute.add(seconds(computing));
   return {};
 }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/base/mailbox.hpp"
+#include "common/base/metrics.hpp"
 #include "common/config/job_spec.hpp"
 #include "common/data/loader.hpp"
 #include "common/data/split.hpp"
@@ -34,6 +35,7 @@ struct Link {
   std::atomic<bool> cancelled{false};             // end now
   std::atomic<bool> connected{false};             // to the master
   std::function<void(protocol::Message)> report;  // to the master; from any thread
+  metrics::Registry registry;                     // what the compute thread counts, the shell shows
 };
 
 class Training {
@@ -108,6 +110,14 @@ class Training {
     Time since{};
   } sums_;
   Time told_{};
+  struct Counted {
+    explicit Counted(metrics::Registry& registry);
+    metrics::Counter& steps;
+    metrics::Counter& samples;
+    metrics::Counter& input;  // seconds, as the next two
+    metrics::Counter& compute;
+    metrics::Counter& exchange;
+  } counted_;
 };
 
 }  // namespace trainyard::trainer

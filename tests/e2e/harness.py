@@ -4,6 +4,7 @@ Only the standard library is used. TRAINYARD_BIN is the directory of the binarie
 datasets (optional). Nothing survives a test: clusters are brought down and directories removed even when it fails.
 """
 
+import http.client
 import json
 import os
 import pathlib
@@ -75,6 +76,7 @@ class Workspace(unittest.TestCase):
         self.clusters = []
         self.addCleanup(self.stop_clusters)
         self.env = environment(HOME=str(self.path), TMPDIR=str(self.path))
+        self.bin = BIN
 
     def stop_clusters(self):
         for directory in self.clusters:
@@ -89,7 +91,7 @@ class Workspace(unittest.TestCase):
     # What is typed at a shell.
 
     def cli(self, *arguments, env=None, timeout=120):
-        return subprocess.run([BIN / "trainyard", *map(str, arguments)], env={**self.env, **(env or {})},
+        return subprocess.run([self.bin / "trainyard", *map(str, arguments)], env={**self.env, **(env or {})},
                               cwd=self.path, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=timeout)
 
@@ -108,6 +110,33 @@ class Workspace(unittest.TestCase):
         self.env["TRAINYARD_MASTER"] = done.stdout.strip()
         return done
 
+    def start(self, *arguments, **options):
+        """The program, running beside the test; ended with it."""
+        process = subprocess.Popen([self.bin / "trainyard", *map(str, arguments)], env=self.env, cwd=self.path,
+                                   text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, **options)
+        self.addCleanup(end, process)
+        return process
+
+    def use_trainer(self, script):
+        """Binaries whose trainer is this Python program: what a task of somebody else may do to a node."""
+        self.bin = self.path / "bin"
+        shutil.copytree(BIN, self.bin)
+        trainer = self.bin / "trainyard-trainer"
+        trainer.unlink()
+        trainer.write_text(f"#!{sys.executable} -B\n{script}")
+        trainer.chmod(0o755)
+
+    def small_disk(self, megabytes):
+        """A file system of a few megabytes of its own, or the test is skipped by name."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="disk-", dir=self.path))
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder],
+                                 stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if mounted.returncode != 0:
+            raise unittest.SkipTest(f"no small file system can be mounted here: {mounted.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "-l", folder], stdin=subprocess.DEVNULL, check=True)
+        return folder
+
     def cluster(self, directory=None):
         return json.loads(((directory or self.path / "cluster") / "cluster.json").read_text())
 
@@ -120,7 +149,7 @@ class Workspace(unittest.TestCase):
         """Drawn flowers, `count` of each of the five kinds."""
         folder = self.path / f"flowers-{count}"
         if not folder.exists():
-            subprocess.run([picture_python(), ROOT / "scripts" / "make_flowers.py", folder, "--count", str(count)],
+            subprocess.run([python_with("PIL"), ROOT / "scripts" / "make_flowers.py", folder, "--count", str(count)],
                            check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         return folder
 
@@ -154,12 +183,21 @@ class Workspace(unittest.TestCase):
         self.assertEqual(missing, [], f"{folder} has {sorted(p.name for p in pathlib.Path(folder).iterdir())}")
 
 
-def picture_python():
-    """A Python that has Pillow."""
+def python_with(*modules):
+    """A Python that has these modules, or the test is skipped by name."""
     for python in ("/usr/bin/python3", sys.executable):
-        if subprocess.run([python, "-c", "import PIL"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 0:
+        if subprocess.run([python, "-c", "import " + ", ".join(modules)], stdin=subprocess.DEVNULL,
+                          capture_output=True).returncode == 0:
             return python
-    raise unittest.SkipTest("no Python with Pillow")
+    raise unittest.SkipTest(f"no Python with {', '.join(modules)}")
+
+
+def drop_key(value, key):
+    """Removes a key wherever it is in nested JSON."""
+    if isinstance(value, dict):
+        value.pop(key, None)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        drop_key(inner, key)
 
 
 def processes_below(directory):
@@ -176,6 +214,36 @@ def processes_below(directory):
         if state != "Z" and "trainyard-" in command.partition("\0")[0] and f"{directory}/" in command:
             found.append(int(entry.name))
     return found
+
+
+def end(process):
+    """Kills what a test has started, if it still runs, and closes its pipes."""
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def fetch(address, path, method="GET", body=None, headers=None):
+    """Status, body, headers of one HTTP request; errors are answers too."""
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request(method, path, body=body, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), dict(answer.getheaders())
+    finally:
+        connection.close()
+
+
+def fill(folder):
+    """Writes until the file system is full. Gives the file that fills it."""
+    file = folder / "fill"
+    with open(file, "wb", buffering=0) as stream:
+        try:
+            while True:
+                stream.write(bytes(4096))
+        except OSError:
+            pass
+    return file
 
 
 def alive(pid):

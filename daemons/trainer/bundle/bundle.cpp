@@ -7,6 +7,7 @@
 #include "common/base/text.hpp"
 #include "common/config/read.hpp"
 #include "common/store/file.hpp"
+#include "daemons/trainer/bundle/tensorboard.hpp"
 
 namespace trainyard::trainer {
 
@@ -102,26 +103,54 @@ Status load_weights(graph::Network& network, std::string_view bytes) {
   return {};
 }
 
+constexpr std::string_view events_prefix = "events.out.tfevents.";
+constexpr std::string_view events_suffix = ".trainyard";
+
+std::pair<std::string, std::string> tensorboard_file(const BundleContents& c) {
+  const WallMillis now = SystemClock{}.now().wall;
+  const std::map<std::string, double> last{{"test/loss", c.test.metrics.loss},
+                                           {"test/accuracy", c.test.metrics.accuracy}};
+  return {format("{}{}{}", events_prefix, now / 1000, events_suffix),
+          tensorboard_events(c.history, last, now)};
+}
+
+/// An older bundle ends here, and TensorBoard must not mix its curves with the new ones.
+void remove_old(const std::string& directory) {
+  std::error_code failed;
+  std::filesystem::remove(directory + "/bundle.yaml", failed);
+  std::vector<std::filesystem::path> events;
+  for (std::filesystem::directory_iterator it(directory, failed), end; !failed && it != end;
+       it.increment(failed)) {
+    const std::string name = it->path().filename().string();
+    if (name.starts_with(events_prefix) && name.ends_with(events_suffix)) events.push_back(it->path());
+  }
+  for (const auto& path : events) std::filesystem::remove(path, failed);
+}
+
 }  // namespace
 
 Status write_bundle(const std::string& directory, const BundleContents& contents) {
   if (const Status made = store::make_directories(directory); !made) return made;
-  std::error_code ignored;
-  std::filesystem::remove(directory + "/bundle.yaml", ignored);  // an older bundle ends here
+  remove_old(directory);
   const auto onnx = graph::to_onnx(contents.network);
   if (!onnx) return onnx.error();
   std::string labels;
   for (const std::string& label : contents.dataset.classes()) labels += label + "\n";
-  const std::pair<const char*, std::string> files[] = {
+  std::vector<std::pair<std::string, std::string>> files = {
       {"model.onnx", *onnx},
       {"weights.safetensors", graph::to_safetensors(named_tensors(contents.network))},
       {"labels.txt", labels},
       {"metrics.json", to_text(metrics_json(contents), 2) + "\n"},
       {"history.csv", history_csv(contents.history)},
-      {"report.html", report_html(contents)},
-      {"bundle.yaml", bundle_yaml(contents)}};
-  for (const auto& [name, bytes] : files) {
-    if (const Status written = store::write_atomic(directory + "/" + name, bytes); !written) return written;
+      {"report.html", report_html(contents)}};
+  if (contents.job.output.tensorboard) files.push_back(tensorboard_file(contents));
+  files.emplace_back("bundle.yaml", bundle_yaml(contents));
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const Status written = store::write_atomic(directory + "/" + files[i].first, files[i].second);
+    if (written) continue;
+    std::error_code ignored;
+    for (std::size_t k = 0; k < i; ++k) std::filesystem::remove(directory + "/" + files[k].first, ignored);
+    return written;
   }
   return {};
 }

@@ -1,5 +1,6 @@
 // The model bundle: the folder that a finished training leaves (bundle.yaml, model.onnx, weights.safetensors,
-// labels.txt, metrics.json, history.csv, report.html), there whole or not at all.
+// labels.txt, metrics.json, history.csv, report.html, events.out.tfevents.* when asked for), there whole or
+// not at all.
 #pragma once
 
 #include <memory>
@@ -29,7 +30,7 @@ struct BundleContents {
 };
 
 /// Writes beside `directory` first and renames file by file, bundle.yaml last: without it there is no bundle.
-/// What else lies in the directory (checkpoints) stays.
+/// On failure what was written already is removed. What else lies in the directory (checkpoints) stays.
 Status write_bundle(const std::string& directory, const BundleContents& contents);
 
 struct Bundle {
@@ -44,7 +45,7 @@ Result<Bundle> read_bundle(const std::string& directory, std::uint32_t batch_max
 
 /// A page that stands alone: curves, confusion matrix, sample pictures with their probabilities.
 std::string report_html(const BundleContents& contents);
-/// The same for predictions of pictures without labels.
+/// The same for predictions of pictures without labels: the first of `inputs`.
 struct PredictedPicture {
   std::string name;
   std::string error;  // or
@@ -52,6 +53,6 @@ struct PredictedPicture {
   data::Image picture;
 };
 std::string predictions_html(const std::vector<std::string>& labels,
-                             std::span<const PredictedPicture> pictures, std::size_t top);
+                             std::span<const PredictedPicture> pictures, std::size_t inputs, std::size_t top);
 
 }  // namespace trainyard::trainer

@@ -28,10 +28,14 @@ TEST_CASE("the bar of a job that has not begun says in what state it is", "[cli]
   CHECK(progress_text({{"name", "a"}, {"state", "PENDING"}}, 0, 80) == "a [....................] PENDING");
 }
 
-TEST_CASE("an epoch's line holds every metric in the order of the master", "[cli]") {
+TEST_CASE("an epoch's line begins with what matters, and leaves the waits to -o json", "[cli]") {
   const Json entry = {
-      {"epoch", 3}, {"step", 120}, {"metrics", {{"train/loss", 0.91}, {"validation/accuracy", 0.5}}}};
-  CHECK(epoch_text(entry, 20) == "epoch 3/20  step 120  train/loss 0.9100  validation/accuracy 0.5000");
+      {"epoch", 3},
+      {"step", 120},
+      {"metrics",
+       {{"learning_rate", 0.01}, {"train/loss", 0.91}, {"validation/accuracy", 0.5}, {"wait/input", 0.1}}}};
+  CHECK(epoch_text(entry, 20) ==
+        "epoch 3/20  step 120  train/loss 0.9100  validation/accuracy 0.5000  learning_rate 0.0100");
 }
 
 TEST_CASE("the summary of a failed job names the task, its cause and its last lines", "[cli]") {
@@ -46,10 +50,17 @@ TEST_CASE("the summary of a failed job names the task, its cause and its last li
                        {"state", "FAILED"},
                        {"node", "n1"},
                        {"cause", "killed by signal 9"},
-                       {"last_lines", {"one", "two"}}}}}};
+                       {"last_lines", {"one", "two"}}},
+                      {{"role", "ps"},
+                       {"index", 0},
+                       {"state", "FAILED"},
+                       {"node", "n1"},
+                       {"cause", "ps-0 on n1 exited with code 1"},
+                       {"last_lines", Json::array()}}}}};
   CHECK(summary_text(job) ==
         "job 7 (a): FAILED: too many restarts\n"
-        "\ntrainer-1 on n1: killed by signal 9\n  | one\n  | two\n");
+        "\ntrainer-1 on n1: killed by signal 9\n  | one\n  | two\n"
+        "\nps-0 on n1 exited with code 1\n");
   CHECK(outcome_code(job) == exit_failed);
   CHECK(has_ended(job));
 }

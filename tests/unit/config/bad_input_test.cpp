@@ -48,8 +48,8 @@ TEST_CASE("what a later release will do is refused by name", "[config]") {
   CHECK(job_error(example + "strategy: {kind: all_reduce}\n") ==
         "job.yaml:11:18: strategy.kind: 'all_reduce' is not supported in this release; use parameter_server "
         "or local");
-  CHECK(job_error(example + "output: {path: x, tensorboard: true}\n") ==
-        "job.yaml:11:32: output.tensorboard: 'true' is not supported in this release; use false");
+  CHECK(job_error(example + "train: {precision: bf16}\n") ==
+        "job.yaml:11:20: train.precision: 'bf16' is not supported in this release; use fp32");
   CHECK(job_error(example + "cluster: {elastic: {min_trainers: 1}}\n") ==
         "job.yaml:11:20: cluster.elastic: is not supported in this release; leave it out");
 }

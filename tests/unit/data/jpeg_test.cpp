@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
 
 #include "common/data/dataset.hpp"
@@ -48,6 +50,17 @@ TEST_CASE("a header that promises a huge picture is refused before memory is tak
              Catch::StartsWith("the header says 60000 x 60000 pixels, too many for "));
 }
 
+TEST_CASE("what is no file is told at once, and never waited for", "[data]") {
+  const test::TempDir dir;
+  CHECK(data::read_image(dir.path.string(), 0, 0).error().message == "is a folder");
+  REQUIRE(::mkfifo((dir.path / "pipe.jpg").c_str(), 0600) == 0);
+  CHECK(data::read_image((dir.path / "pipe.jpg").string(), 0, 0).error().message == "is no regular file");
+  CHECK(data::read_image("/dev/zero", 0, 0).error().message == "is no regular file");
+  const auto absent = data::read_image((dir.path / "absent.jpg").string(), 0, 0);
+  CHECK(absent.error().code == Errc::not_found);
+  CHECK(absent.error().message == "No such file or directory");
+}
+
 TEST_CASE("damaged pictures never crash the decoder", "[data]") {
   const std::string whole = test::jpeg(48, 32);
   for (std::size_t i = 0; i < whole.size(); i += 3) {
@@ -62,7 +75,7 @@ TEST_CASE("damaged pictures never crash the decoder", "[data]") {
 TEST_CASE("a folder that cannot be a dataset says what is missing", "[data]") {
   test::TempDir dir;
   const std::string root = dir.path.string();
-  CHECK(opening_error(dir.path / "none") == "data.source.path: " + root + "/none does not exist");
+  CHECK(opening_error(dir.path / "none") == root + "/none does not exist");
   CHECK(opening_error(dir.path) == root + " has no class folders; expected " + root + "/<class>/*.jpg");
   test::write(dir.path / "rose" / "a.jpg", test::jpeg(8, 8));
   std::filesystem::create_directory(dir.path / "tulip");

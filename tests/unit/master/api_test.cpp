@@ -48,6 +48,28 @@ TEST_CASE("a job's view has what the contract names, and no secret", "[master]")
              Catch::Contains("not registered yet: trainer-0 on n1"));
 }
 
+TEST_CASE("what a task was and how far a job wanted to go outlive a restart of the master", "[master]") {
+  Cluster cluster;
+  cluster.add(node("n1"));
+  JobOrder wanted = order(1, 0);
+  wanted.epochs = 12;
+  wanted.restarts = 0;
+  const JobId id = cluster.submit(wanted);
+  cluster.gather(id);
+  cluster.report(cluster.key(id, Role::trainer, 0), protocol::ProcessState::exited, 1);
+  REQUIRE(cluster.job(id).state == JobState::failed);
+  State restarted;
+  for (const Record& record : cluster.records) {
+    const auto read = decode_record(encode(record));
+    REQUIRE(read.has_value());
+    fold(restarted, *read);
+  }
+  const Json json = job_view(id, restarted.jobs.at(id), true);
+  CHECK(json["progress"]["epochs"] == 12);
+  CHECK(json["tasks"][0]["pid"] == 100);
+  CHECK(json["tasks"][0]["exit_code"] == 1);
+}
+
 TEST_CASE("names are escaped on the page", "[master]") {
   Cluster cluster;
   JobOrder wanted = order();

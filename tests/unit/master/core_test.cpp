@@ -137,6 +137,7 @@ TEST_CASE("a killed trainer takes its gang down and the next incarnation resumes
   CHECK(cluster.sent<protocol::LaunchTask>().size() == 3);
   CHECK(number(cluster.job(id).incarnation) == 2);
   cluster.gather(id);
+  CHECK(cluster.job(id).cause.empty());  // it runs: what stopped it once stands in the events
   CHECK(cluster.sent<protocol::Roster>()[0].second.resume_step == 40);
   CHECK(cluster.sent<protocol::Roster>()[0].second.resume_directory == "step-40");
 

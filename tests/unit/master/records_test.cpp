@@ -21,6 +21,7 @@ std::vector<Record> samples() {
   order.require = {{"zone", "a"}};
   order.spread = true;
   order.time_limit_ms = 5000;
+  order.epochs = 20;
   return {ClusterFounded{"id"},
           IdsUsed{99},
           JobAccepted{JobId{3}, order, "secret", 123},
@@ -32,7 +33,7 @@ std::vector<Record> samples() {
           CheckpointCommitted{JobId{3}, 40, 2, "step-40", 9},
           TrainerFinished{key, {{"test/accuracy", 0.75}}, true, 10},
           StopDecided{JobId{3}, Stop::cancel, "because", {task}, 11},
-          TaskEnded{key, TaskEnd::lost, 1, 9, 1ull << 33, "cause", {"line"}, 12},
+          TaskEnded{key, TaskEnd::lost, 1, 9, 1ull << 33, "cause", {"line"}, 12, 4711},
           GangDissolved{JobId{3}, 13},
           JobEnded{JobId{3}, JobEnd::failed, "cause", 14},
           JobForgotten{JobId{3}},

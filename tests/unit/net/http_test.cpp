@@ -87,8 +87,18 @@ TEST_CASE("malformed and oversized requests are refused without harm", "[net]") 
             .find("201") == std::string::npos);
   CHECK(site.raw("GET / HTTP/1.1\r\nX: " + std::string(40'000, 'a') + "\r\n\r\n").find("201") ==
         std::string::npos);
+  CHECK(site.raw("GARBAGE\r\n\r\n").find(R"("details": {}})") != std::string::npos);
   CHECK(site.requests.empty());
   CHECK(site.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").find("201") != std::string::npos);
+}
+
+TEST_CASE("HEAD is answered with the headers of GET and no body", "[net]") {
+  Site site;
+  const std::string answer =
+      site.raw("HEAD /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  CHECK(answer.find("Content-Length: 5\r\n") != std::string::npos);  // "HEAD ", as a GET would have had it
+  CHECK(answer.find("HEAD ") == std::string::npos);
+  CHECK(answer.ends_with("GET "));
 }
 
 TEST_CASE("one connection carries several requests", "[net]") {

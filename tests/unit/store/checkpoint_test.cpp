@@ -123,3 +123,22 @@ TEST_CASE("pruning keeps the newest checkpoints, a torn one that is newer, and w
   CHECK(names_in(dir.path()).count("step-000000000040-1") == 1);
   CHECK(*store::prune(dir / "none", 2) == 0);
 }
+
+TEST_CASE("a gang that goes on from a step finds nothing later, and nothing torn", "[store]") {
+  const TempDir dir;
+  checkpoint(dir / store::checkpoint_name(10, 1), 10, 1);
+  checkpoint(dir / store::checkpoint_name(20, 1), 20, 1);
+  checkpoint(dir / store::checkpoint_name(30, 1), 30, 1);
+  part(dir / store::checkpoint_name(15, 1), "ps-0", "torn");
+  overwrite(dir / "notes", "not ours");
+  REQUIRE(store::rewind(dir.path(), 20));
+  CHECK(names_in(dir.path()) ==
+        std::set<std::string>{store::checkpoint_name(10, 1), store::checkpoint_name(20, 1), "notes"});
+  // What the new life writes is the newest now, and prune keeps it.
+  checkpoint(dir / store::checkpoint_name(25, 2), 25, 2);
+  REQUIRE(store::prune(dir.path(), 1));
+  CHECK(names_in(dir.path()) == std::set<std::string>{store::checkpoint_name(25, 2), "notes"});
+  REQUIRE(store::rewind(dir.path(), 0));
+  CHECK(names_in(dir.path()) == std::set<std::string>{"notes"});
+  CHECK(store::rewind(dir / "nowhere", 0));
+}

@@ -1,0 +1,43 @@
+#include "daemons/trainer/bundle/console.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "common/base/text.hpp"
+#include "common/runtime/daemon.hpp"
+
+namespace trainyard::trainer {
+
+int fail(const Error& error) {
+  std::fprintf(stderr, "trainyard: %s\n", error.message.c_str());
+  switch (error.code) {
+    case Errc::not_found:
+      return runtime::exit_not_found;
+    case Errc::invalid:
+      return runtime::exit_usage;
+    default:
+      return runtime::exit_failed;
+  }
+}
+
+Status print(std::string_view text) {
+  const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if ((whole && std::fflush(stdout) == 0) || errno == EPIPE) return {};
+  return Error{Errc::io, format("standard output: cannot write: {}", std::strerror(errno))};
+}
+
+std::optional<int> parse(CLI::App& app, int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is seen at the write
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return fail({Errc::invalid, format("{}; see '{} --help'", error.what(), app.get_name())});
+  }
+}
+
+}  // namespace trainyard::trainer

@@ -1,0 +1,25 @@
+// What `evaluate` and `predict` share as programs at a terminal: parsing, data on stdout, errors on stderr
+// with the exit codes of the contract. One thread.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "common/base/result.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace trainyard::trainer {
+
+/// "trainyard: MESSAGE" on stderr, and the exit code that fits.
+int fail(const Error& error);
+
+/// Data on stdout, all of it. A reader that went away (`| head`) is no error; a full disk is.
+Status print(std::string_view text);
+
+/// The exit code when the program is over already: wrong usage, --help.
+std::optional<int> parse(CLI::App& app, int argc, char** argv);
+
+}  // namespace trainyard::trainer
