@@ -50,8 +50,10 @@ class Gang {
 
   /// A directory that is not empty stands where the part goes.
   void obstruct(std::uint64_t step, const std::string& file) {
-    fs::create_directories(directory(step) + "/" + file + "/in the way");
+    once_begun([path = directory(step) + "/" + file] { fs::create_directories(path + "/in the way"); });
   }
+  /// Before the first step; what lay there before the training began is swept away by it.
+  void once_begun(std::function<void()> work) { begun_.push_back(std::move(work)); }
 
   Status run() {
     auto server = net::DataServer::bind("127.0.0.1");
@@ -97,6 +99,7 @@ class Gang {
     const std::lock_guard lock(mutex_);
     if (const auto* request = std::get_if<protocol::RequestPartition>(&message)) {
       request_ = *request;
+      for (const auto& work : std::exchange(begun_, {})) work();
     } else if (const auto* part = std::get_if<protocol::CheckpointPart>(&message)) {
       auto& parts = parts_[part->step];
       parts.push_back(*part);
@@ -126,6 +129,7 @@ class Gang {
   config::JobSpec job_;
   trainer::Link link_;
   std::mutex mutex_;
+  std::vector<std::function<void()>> begun_;
   std::optional<protocol::RequestPartition> request_;
   std::size_t granted_ = 0;
   std::map<std::uint64_t, std::vector<protocol::CheckpointPart>> parts_;
@@ -162,9 +166,10 @@ TEST_CASE("a last checkpoint that cannot be written holds nobody up, and the one
     Gang gang(1h);  // the last step alone
     const std::string bytes = "part";
     const std::span<const std::byte> piece = std::as_bytes(std::span(bytes));
-    const auto part = store::write_part(gang.directory(1), "x.part", std::span(&piece, 1));
-    REQUIRE(part.has_value());
-    REQUIRE(store::write_manifest(gang.directory(1), {1, 0, 1, {*part}}));
+    gang.once_begun([&] {
+      const auto part = store::write_part(gang.directory(1), "x.part", std::span(&piece, 1));
+      check(part && store::write_manifest(gang.directory(1), {1, 0, 1, {*part}}), "an older checkpoint");
+    });
     gang.obstruct(gang.steps(), file);
     const Time began = SystemClock{}.now().monotonic;
     REQUIRE(gang.run().has_value());

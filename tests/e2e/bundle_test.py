@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import struct
 
@@ -78,7 +79,11 @@ class Bundle(harness.Workspace):
             self.assertEqual(test[key], told[key])
         self.assertAlmostEqual(test["loss"], told["loss"], places=5)
         self.assertIn("confusion", self.expect(0, "evaluate", self.bundle, "--data", self.data).stdout)
-        for data, needle in ((self.path / "nowhere", "does not exist"), (self.path, "classes")):
+        strangers = self.path / "strangers"
+        for k, kind in enumerate(("cat", "dog")):
+            (strangers / kind).mkdir(parents=True)
+            shutil.copy(sorted(self.data.rglob("*.jpg"))[k], strangers / kind)
+        for data, needle in ((self.path / "nowhere", "does not exist"), (strangers, "classes")):
             self.assertIn(needle, self.expect(2, "evaluate", self.bundle, "--data", data).stderr)
         self.assertIn("--split", self.expect(2, "evaluate", self.bundle, "--data", self.data, "--split", "x").stderr)
 

@@ -162,6 +162,12 @@ class Workspace(unittest.TestCase):
     def job(self, id):
         return json.loads(self.expect(0, "job", id, "-o", "json").stdout)
 
+    def wait_until(self, holds, seconds=30):
+        deadline = time.monotonic() + seconds
+        while not holds():
+            self.assertLess(time.monotonic(), deadline, "it did not come to hold")
+            time.sleep(0.05)
+
     def wait_job(self, id, until, seconds=60):
         """Polls until until(job) holds. A master that is away for a moment is no failure."""
         deadline = time.monotonic() + seconds
@@ -227,7 +233,10 @@ def fetch(address, path, method="GET", body=None, headers=None):
     """Status, body, headers of one HTTP request; errors are answers too."""
     connection = http.client.HTTPConnection(address, timeout=10)
     try:
-        connection.request(method, path, body=body, headers=headers or {})
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # refused before all of it was sent; the answer says why
         answer = connection.getresponse()
         return answer.status, answer.read().decode(), dict(answer.getheaders())
     finally:
