@@ -138,10 +138,10 @@ ValueId Reverse::expand(ValueId x, const Shape& to, ops::Reduction reduction) {
   return add(Kind::expand, {.dims = to.dims(), .reduction = reduction}, {x}, {to, signature(x).type});
 }
 
-ValueId Reverse::sum_to(ValueId x, const Shape& to) {
+ValueId Reverse::sum_to(ValueId x, const Shape& to, ops::Reduction reduction) {
   const Shape from = shape(x);
   if (from == to) return x;
-  Attributes attributes{.reduction = ops::Reduction::sum, .keep_dims = false};
+  Attributes attributes{.reduction = reduction, .keep_dims = false};
   std::vector<std::int64_t> left;
   const std::size_t extra = from.rank() - to.rank();
   for (std::size_t axis = 0; axis < from.rank(); ++axis) {
@@ -152,9 +152,14 @@ ValueId Reverse::sum_to(ValueId x, const Shape& to) {
   return reshape(add(Kind::reduce, attributes, {x}, {Shape(left), signature(x).type}), to);
 }
 
-ValueId Reverse::scalar(float value) {
-  const ValueId id = graph_.scalar(value);
-  return id;
+ValueId Reverse::scalar(float value) { return graph_.scalar(value); }
+
+ValueId Reverse::unit(DType type, bool one) {
+  if (type == DType::f32) return scalar(one ? 1.0f : 0.0f);
+  check(!tensor::is_real(type), "what is differentiated is fp32");
+  Constant constant{Signature(Shape{}, type), std::vector<std::byte>(tensor::size_of(type))};
+  constant.bytes[0] = std::byte{one};  // little-endian
+  return graph_.constant(std::move(constant));
 }
 
 Status differentiate(Graph& graph, const LossSpec& loss) {

@@ -15,6 +15,42 @@ Shape kept(const Reverse& reverse, const Node& node) {
   return shape;
 }
 
+/// dy times the product of the other factors, of which one may be 0: then only it has a gradient.
+ValueId product_gradient(Reverse& reverse, ValueId x, ValueId y, ValueId dy, const Shape& column) {
+  const auto where = [&](ValueId condition, ValueId a, ValueId b, const Shape& shape) {
+    return reverse.add(Kind::where, {}, {condition, a, b}, Signature(shape));
+  };
+  const auto count = [&](ValueId bytes) {
+    Attributes real;
+    real.type = DType::f32;
+    return reverse.add(Kind::cast, real, {bytes}, Signature(reverse.shape(bytes)));
+  };
+  const Shape full = reverse.shape(x);
+  const ValueId zero = reverse.scalar(0), one = reverse.scalar(1);
+  const ValueId is_zero = reverse.binary(Arithmetic::equal, x, zero);
+  const ValueId zeros = reverse.sum_to(count(is_zero), column);
+  const ValueId without_zero = where(is_zero, one, x, full);
+  Attributes attributes{.reduction = Reduction::product, .keep_dims = true};
+  for (std::size_t axis = 0; axis < full.rank(); ++axis)
+    if (column[axis] == 1 && full[axis] != 1) attributes.axes.push_back(static_cast<std::int64_t>(axis));
+  const ValueId rest = attributes.axes.empty()
+                           ? without_zero
+                           : reverse.add(Kind::reduce, attributes, {without_zero}, Signature(column));
+  // Without a zero y / x; with one, the product of the rest at its place; with more, 0.
+  const ValueId alone = where(reverse.binary(Arithmetic::equal, zeros, one), rest, zero, column);
+  const ValueId others = where(is_zero, alone, reverse.binary(Arithmetic::divide, y, without_zero), full);
+  return reverse.binary(Arithmetic::multiply, dy, others);
+}
+
+/// dy / y; 0, a subgradient, where the length y is 0.
+ValueId length_gradient(Reverse& reverse, ValueId y, ValueId dy) {
+  const ValueId zero = reverse.scalar(0);
+  return reverse.add(
+      Kind::where, {},
+      {reverse.binary(Arithmetic::equal, y, zero), zero, reverse.binary(Arithmetic::divide, dy, y)},
+      reverse.signature(dy));
+}
+
 void reduce(Reverse& reverse, const Node& node, ValueId dy) {
   const ValueId x = node.inputs[0];
   if (!reverse.wanted(x)) return;
@@ -38,11 +74,11 @@ void reduce(Reverse& reverse, const Node& node, ValueId dy) {
       return reverse.contribute(x, times(mask, share));
     }
     case Reduction::product:
-      return reverse.contribute(x, times(back, reverse.binary(Arithmetic::divide, y(), x)));
+      return reverse.contribute(x, product_gradient(reverse, x, y(), back, column));
     case Reduction::l1:
       return reverse.contribute(x, times(reverse.unary(Function::sign, x), back));
     case Reduction::l2:
-      return reverse.contribute(x, times(x, reverse.binary(Arithmetic::divide, back, y())));
+      return reverse.contribute(x, times(x, length_gradient(reverse, y(), back)));
     case Reduction::log_sum:
       return reverse.contribute(
           x,
@@ -70,6 +106,16 @@ bool along_gradient(Reverse& reverse, const Node& node) {
         reverse.contribute(
             x, reverse.add(kind, node.attributes, {node.outputs[0], reverse.gradient_of(node.outputs[0])},
                            reverse.signature(x)));
+      return true;
+    }
+    case Kind::top_k: {
+      Attributes place;
+      place.axis = node.attributes.axis;
+      if (reverse.wanted(x))
+        reverse.contribute(x, reverse.add(Kind::scatter_elements, place,
+                                          {reverse.zeros(reverse.signature(x)), node.outputs[1],
+                                           reverse.gradient_of(node.outputs[0])},
+                                          reverse.signature(x)));
       return true;
     }
     case Kind::cumulative_sum: {

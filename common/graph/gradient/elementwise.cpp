@@ -1,4 +1,7 @@
 // Gradients of elementwise operations. Operands that were stretched get the sum over the stretched axes.
+#include <cstring>
+#include <optional>
+
 #include "common/graph/gradient/reverse.hpp"
 
 namespace trainyard::graph {
@@ -6,6 +9,16 @@ namespace {
 
 using ops::Arithmetic;
 using ops::Function;
+
+/// The value of a real constant of one element.
+std::optional<float> scalar_constant(const Graph& graph, ValueId id) {
+  const Value& value = graph.values[id];
+  if (value.place != Place::constant || value.of.type != DType::f32 || value.of.shape.elements() != 1)
+    return std::nullopt;
+  float number = 0;
+  std::memcpy(&number, graph.constants[value.offset].bytes.data(), sizeof(number));
+  return number;
+}
 
 void unary(Reverse& reverse, const Node& node, ValueId dy) {
   const ValueId x = node.inputs[0];
@@ -22,6 +35,25 @@ void unary(Reverse& reverse, const Node& node, ValueId dy) {
 /// dy where `mask`, else 0.
 ValueId masked(Reverse& reverse, ValueId mask, ValueId dy) {
   return reverse.add(Kind::where, {}, {mask, dy, reverse.scalar(0)}, reverse.signature(dy));
+}
+
+/// dy b a^(b - 1); 0 where b is 0, whatever a is.
+ValueId base_gradient(Reverse& reverse, ValueId a, ValueId b, ValueId dy) {
+  const auto times = [&](ValueId left, ValueId right) {
+    return reverse.binary(Arithmetic::multiply, left, right);
+  };
+  if (const std::optional<float> power = scalar_constant(reverse.graph(), b)) {
+    if (*power == 0) return times(dy, reverse.scalar(0));
+    const ValueId scaled = times(dy, reverse.scalar(*power));
+    return *power == 1   ? scaled
+           : *power == 2 ? times(scaled, a)
+                         : times(scaled, reverse.binary(Arithmetic::power, a, reverse.scalar(*power - 1)));
+  }
+  const ValueId zero = reverse.scalar(0);
+  const ValueId less = reverse.binary(Arithmetic::subtract, b, reverse.scalar(1));
+  const ValueId slope = times(times(dy, b), reverse.binary(Arithmetic::power, a, less));
+  return reverse.add(Kind::where, {}, {reverse.binary(Arithmetic::equal, b, zero), zero, slope},
+                     reverse.signature(slope));
 }
 
 void binary(Reverse& reverse, const Node& node, ValueId dy) {
@@ -48,11 +80,14 @@ void binary(Reverse& reverse, const Node& node, ValueId dy) {
         return reverse.unary(Function::negate, reverse.binary(Arithmetic::divide, times(dy, y), b));
       });
     case Arithmetic::power:
-      give(a, [&] {
-        const ValueId less = reverse.binary(Arithmetic::subtract, b, reverse.scalar(1));
-        return times(times(dy, b), reverse.binary(Arithmetic::power, a, less));
+      give(a, [&] { return base_gradient(reverse, a, b, dy); });
+      // a^b log(a) goes to 0 with a.
+      return give(b, [&] {
+        const ValueId slope = times(times(dy, y), reverse.unary(Function::log, a));
+        const ValueId zero = reverse.scalar(0);
+        return reverse.add(Kind::where, {}, {reverse.binary(Arithmetic::equal, a, zero), zero, slope},
+                           reverse.signature(slope));
       });
-      return give(b, [&] { return times(times(dy, y), reverse.unary(Function::log, a)); });
     case Arithmetic::minimum:
       give(a, [&] { return masked(reverse, reverse.binary(Arithmetic::less_equal, a, b), dy); });
       return give(b, [&] { return masked(reverse, reverse.binary(Arithmetic::greater, a, b), dy); });

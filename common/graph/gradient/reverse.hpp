@@ -33,13 +33,17 @@ class Reverse {
   ValueId binary(ops::Arithmetic arithmetic, ValueId a, ValueId b);
   ValueId reshape(ValueId x, const Shape& to);
   ValueId expand(ValueId x, const Shape& to, ops::Reduction reduction = ops::Reduction::sum);
-  /// Sums over the axes that broadcasting stretched from `to`.
-  ValueId sum_to(ValueId x, const Shape& to);
+  /// Reduces the axes that broadcasting stretched from `to`: the sum of the copies, or their mean.
+  ValueId sum_to(ValueId x, const Shape& to, ops::Reduction reduction = ops::Reduction::sum);
   ValueId scalar(float value);
+  /// The scalar 0 or 1 of any type, and a tensor of zeros.
+  ValueId unit(DType type, bool one);
+  ValueId zeros(const Signature& of) { return expand(unit(of.type, false), of.shape); }
 
   const Graph& graph() const { return graph_; }
-  const Shape& shape(ValueId id) const { return graph_.shape(id); }
-  const Signature& signature(ValueId id) const { return graph_.signature(id); }
+  // Copies: adding an operation moves what the graph holds.
+  Shape shape(ValueId id) const { return graph_.shape(id); }
+  Signature signature(ValueId id) const { return graph_.signature(id); }
 
  private:
   void finish_parameter(ValueId x);

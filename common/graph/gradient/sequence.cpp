@@ -77,12 +77,10 @@ bool has_gradient(const Graph& graph, const Node& node) {
              node.attributes.arithmetic != ops::Arithmetic::f_modulo;
     case Kind::cast:
       return tensor::is_real(graph.signature(node.outputs[0]).type);
-    case Kind::pad:
-      return true;
+    case Kind::concat:
+      // The parts of a batch cannot be cut out again: only the batch size says where they begin.
+      return graph.shape(node.outputs[0])[static_cast<std::size_t>(node.attributes.axis)] >= 0;
     case Kind::arg_extreme:
-    case Kind::top_k:
-    case Kind::gather_elements:
-    case Kind::scatter_elements:
     case Kind::one_hot:
     case Kind::viterbi:
       return false;
