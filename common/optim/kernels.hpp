@@ -12,7 +12,7 @@ inline constexpr std::size_t states_max = 3;
 
 /// Values out of place: `next` overlaps nothing else.
 struct Block {
-  const float* gradient = nullptr;
+  const float* gradient = nullptr;  // times Numbers::scale
   const float* value = nullptr;
   float* next = nullptr;
   float* state[states_max] = {};
@@ -21,6 +21,7 @@ struct Block {
 
 /// What of a step is the same for all values of a slice; a rule reads what it needs.
 struct Numbers {
+  float scale = 1;  // times the gradient
   float rate = 0;   // step size; of adam and lamb with the correction of the first moment's bias
   float decay = 0;  // times the value, added to the gradient; of lamb to the direction
   float loss = 0;   // adamw: times the value, taken away; 1 - loss would round most of it off

@@ -3,12 +3,11 @@
 // for one processor into what runs on another.
 #include "common/optim/kernels.hpp"
 
-// Before a loop whose arrays do not overlap: with six of them the compiler gives up checking that at run
-// time.
-#if defined(__clang__)
-#define TRAINYARD_APART _Pragma("clang loop vectorize(assume_safety)")
-#else
+// Before a loop whose arrays do not overlap: with six of them g++ gives up checking that at run time.
+#if defined(__GNUC__) && !defined(__clang__)
 #define TRAINYARD_APART _Pragma("GCC ivdep")
+#else
+#define TRAINYARD_APART
 #endif
 
 namespace trainyard::optim::kernels {
@@ -73,9 +72,10 @@ void sgd(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
-  const float rate = numbers.rate, decay = numbers.decay;
+  const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay;
   TRAINYARD_APART
-  for (std::size_t i = 0; i < block.length; ++i) next[i] = value[i] - rate * (gradient[i] + decay * value[i]);
+  for (std::size_t i = 0; i < block.length; ++i)
+    next[i] = value[i] - rate * (scale * gradient[i] + decay * value[i]);
 }
 
 template <bool ahead>
@@ -84,10 +84,10 @@ void with_velocity(const Block& block, const Numbers& numbers) {
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict velocity = block.state[0];
-  const float rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
+  const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = gradient[i] + decay * value[i];
+    const float g = scale * gradient[i] + decay * value[i];
     const float v = momentum * velocity[i] + g;
     velocity[i] = v;
     next[i] = value[i] - rate * (ahead ? g + momentum * v : v);
@@ -100,13 +100,13 @@ void adam(const Block& block, const Numbers& numbers) {
   float* __restrict next = block.next;
   float* __restrict first = block.state[0];
   float* __restrict second = block.state[1];
-  const float rate = numbers.rate, decay = numbers.decay, loss = numbers.loss;
+  const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, loss = numbers.loss;
   const float keep_first = numbers.keep[0], add_first = numbers.add[0];
   const float keep_second = numbers.keep[1], add_second = numbers.add[1];
   const float epsilon = numbers.epsilon, root = numbers.second_root;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = gradient[i] + decay * value[i];
+    const float g = scale * gradient[i] + decay * value[i];
     const float m = keep_first * first[i] + add_first * g;
     const float s = keep_second * second[i] + add_second * (g * g);
     first[i] = m;
@@ -120,10 +120,10 @@ void adagrad(const Block& block, const Numbers& numbers) {
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict squares = block.state[0];
-  const float rate = numbers.rate, decay = numbers.decay, epsilon = numbers.epsilon;
+  const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, epsilon = numbers.epsilon;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = gradient[i] + decay * value[i];
+    const float g = scale * gradient[i] + decay * value[i];
     const float s = squares[i] + g * g;
     squares[i] = s;
     next[i] = value[i] - rate * g / (__builtin_sqrtf(s) + epsilon);
@@ -138,11 +138,11 @@ void root_mean_square(const Block& block, const Numbers& numbers) {
   float* __restrict squares = block.state[0];
   float* __restrict velocity = block.state[1];
   float* __restrict mean = block.state[2];
-  const float rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
+  const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
   const float keep = numbers.keep[1], add = numbers.add[1], epsilon = numbers.epsilon;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = gradient[i] + decay * value[i];
+    const float g = scale * gradient[i] + decay * value[i];
     const float s = keep * squares[i] + add * (g * g);
     squares[i] = s;
     float variance = s;
@@ -176,10 +176,11 @@ void ftrl(const Block& block, const Numbers& numbers) {
   float* __restrict next = block.next;
   float* __restrict linear = block.state[0];
   float* __restrict squares = block.state[1];
-  const float l1 = numbers.l1, l2 = numbers.l2, beta = numbers.beta, inverse = numbers.inverse_rate;
+  const float scale = numbers.scale, l1 = numbers.l1, l2 = numbers.l2, beta = numbers.beta,
+              inverse = numbers.inverse_rate;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = gradient[i];
+    const float g = scale * gradient[i];
     const float n = squares[i] + g * g;
     const float root = __builtin_sqrtf(n);
     const float z = linear[i] + (g - (root - __builtin_sqrtf(squares[i])) * inverse * value[i]);
@@ -196,10 +197,10 @@ void lars(const Block& block, const Numbers& numbers) {
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict velocity = block.state[0];
-  const float rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
+  const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float v = momentum * velocity[i] + rate * (gradient[i] + decay * value[i]);
+    const float v = momentum * velocity[i] + rate * (scale * gradient[i] + decay * value[i]);
     velocity[i] = v;
     next[i] = value[i] - v;
   }
@@ -211,12 +212,12 @@ void lamb_direction(const Block& block, const Numbers& numbers) {
   float* __restrict next = block.next;
   float* __restrict first = block.state[0];
   float* __restrict second = block.state[1];
-  const float decay = numbers.decay, epsilon = numbers.epsilon;
+  const float scale = numbers.scale, decay = numbers.decay, epsilon = numbers.epsilon;
   const float keep_first = numbers.keep[0], add_first = numbers.add[0], first_root = numbers.first_root;
   const float keep_second = numbers.keep[1], add_second = numbers.add[1], root = numbers.second_root;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = gradient[i];
+    const float g = scale * gradient[i];
     const float m = keep_first * first[i] + add_first * g;
     const float s = keep_second * second[i] + add_second * (g * g);
     first[i] = m;

@@ -30,6 +30,16 @@ class Blocks {
     }
   }
 
+  /// A gradient of one part needs no sum: its values are used where they lie, and the rule scales them.
+  bool lies_ready() const { return gradient_.parts.size() == 1 && !gradient_.bound; }
+
+  /// Calls use(begin, length, gradient) for each block in order; unscaled.
+  template <typename Use>
+  void each_ready(Use use) const {
+    for (std::size_t begin = 0; begin < length_; begin += kernels::block_floats)
+      use(begin, std::min(kernels::block_floats, length_ - begin), parts_[0] + begin);
+  }
+
   /// Calls use(begin, length, gradient) for each block in order.
   template <typename Use>
   void each(Use use) {
@@ -203,18 +213,24 @@ void update(const config::OptimizerSection& optimizer, double rate, std::uint64_
     check(target.arrays[array.place] != nullptr, "a rule has its arrays");
   rate *= slice.rate;
   if (optimizer.kind == Kind::lars) rate *= lars_ratio(optimizer, slice, target, blocks, set);
-  const Numbers numbers = numbers_of(optimizer, rate, update, slice);
+  Numbers numbers = numbers_of(optimizer, rate, update, slice);
   const Rule rule = rule_of(optimizer, set);
   const bool lamb = optimizer.kind == Kind::lamb;
   double values = 0, directions = 0;
-  blocks.each([&](std::size_t begin, std::size_t length, const float* mean) {
+  const auto step = [&](std::size_t begin, std::size_t length, const float* mean) {
     const Block block = block_of(target, begin, length, mean);
     rule(block, numbers);
     if (lamb) {
       values += set.square_sum(block.value, length);
       directions += set.square_sum(block.next, length);
     }
-  });
+  };
+  if (blocks.lies_ready()) {
+    numbers.scale = gradient.scale;
+    blocks.each_ready(step);
+  } else {
+    blocks.each(step);
+  }
   if (lamb) finish_lamb(slice, rate, values, directions, target, set);
 }
 

@@ -1,20 +1,23 @@
 // What the update rules move through memory, beside a plain copy and a triad (a = b + x c) in the same
 // rounds: optimizers [FLOATS] [ROUNDS]. Each rule runs on arrays of FLOATS values, on one thread and on two
 // (each its half, as two shards have it). Bytes are those that a rule has to read and to write; what a store
-// fetches first is not counted, neither for a rule nor for copy and triad. Prints medians, and the median of
-// each round's share of the better of copy and triad.
+// fetches first is not counted, neither for a rule nor for copy and triad. A run that somebody else disturbs
+// is tried again. Prints medians, and the median of each round's share of the better of copy and triad.
 #include <algorithm>
+#include <atomic>
 #include <barrier>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/optim/kernels.hpp"
 #include "common/optim/table.hpp"
 
 using namespace trainyard;
@@ -40,30 +43,73 @@ struct Work {
   std::vector<double> gigabytes, shares;  // by round
 };
 
-double seconds_of(const Work& work, std::size_t floats, std::size_t threads) {
-  std::barrier gate(static_cast<std::ptrdiff_t>(threads + 1));
-  std::vector<std::thread> team;
-  for (std::size_t i = 0; i < threads; ++i) {
-    team.emplace_back([&, i] {
-      const std::size_t begin = floats * i / threads;
-      const Part part{begin, floats * (i + 1) / threads - begin};
-      gate.arrive_and_wait();
-      work.run(part);
-      gate.arrive_and_wait();
-    });
+/// Processor time of this process.
+double own_seconds() {
+  timespec own{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
+  return static_cast<double>(own.tv_sec) + static_cast<double>(own.tv_nsec) * 1e-9;
+}
+
+/// Busy time of all processors, whoever used them, in steps of a hundredth of a second.
+double busy_seconds() {
+  std::FILE* const file = std::fopen("/proc/stat", "r");
+  unsigned long long user = 0, nice = 0, system = 0, idle = 0, wait = 0, irq = 0, soft = 0, steal = 0;
+  if (file != nullptr) {
+    if (std::fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &wait,
+                    &irq, &soft, &steal) != 8) {
+      user = 0;
+    }
+    std::fclose(file);
   }
-  gate.arrive_and_wait();
-  const auto began = std::chrono::steady_clock::now();
-  gate.arrive_and_wait();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  for (std::thread& thread : team) thread.join();
-  return took.count();
+  return static_cast<double>(user + nice + system + irq + soft + steal) / 100;
 }
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
+}
+
+struct Run {
+  double seconds = 0;   // of one pass, the median
+  bool waited = false;  // somebody else had our processors for more than a tenth of the time
+  double own = 0, took = 0;
+};
+
+/// Passes over all parts until `least` seconds are over, each thread with its own part.
+Run run_once(const Work& work, std::size_t floats, std::size_t threads) {
+  constexpr double least = 0.25, granted_min = 0.9;
+  std::barrier gate(static_cast<std::ptrdiff_t>(threads + 1));
+  std::atomic<bool> over{false};
+  std::vector<std::thread> team;
+  for (std::size_t i = 0; i < threads; ++i) {
+    team.emplace_back([&, i] {
+      const std::size_t begin = floats * i / threads;
+      const Part part{begin, floats * (i + 1) / threads - begin};
+      for (gate.arrive_and_wait(); !over; gate.arrive_and_wait()) {
+        work.run(part);
+        gate.arrive_and_wait();
+      }
+    });
+  }
+  std::vector<double> passes;
+  Run run;
+  const double own = own_seconds();
+  while (run.took < least) {
+    const auto began = std::chrono::steady_clock::now();
+    gate.arrive_and_wait();
+    gate.arrive_and_wait();
+    const std::chrono::duration<double> pass = std::chrono::steady_clock::now() - began;
+    passes.push_back(pass.count());
+    run.took += pass.count();
+  }
+  run.own = own_seconds() - own;
+  over = true;
+  gate.arrive_and_wait();
+  for (std::thread& thread : team) thread.join();
+  run.seconds = median(passes);
+  run.waited = run.own < granted_min * run.took * static_cast<double>(threads);
+  return run;
 }
 
 Work rule_work(Arrays& arrays, std::string name, OptimizerKind kind, double bytes, std::size_t contributions,
@@ -140,10 +186,20 @@ std::vector<Work> works(Arrays& arrays) {
 void measure(Arrays& arrays, std::size_t threads, int rounds) {
   auto all = works(arrays);
   const std::size_t floats = arrays.value.size();
+  int waited = 0;
+  double own = 0, busy = 0, took = 0;
   for (int round = -1; round < rounds; ++round) {  // the first one touches everything and is not kept
     std::vector<double> speeds;
-    for (const Work& work : all)
-      speeds.push_back(work.bytes * static_cast<double>(floats) / seconds_of(work, floats, threads) / 1e9);
+    for (const Work& work : all) {
+      const double before = busy_seconds();
+      const Run run = run_once(work, floats, threads);
+      speeds.push_back(work.bytes * static_cast<double>(floats) / run.seconds / 1e9);
+      if (round < 0) continue;
+      waited += run.waited ? 1 : 0;
+      own += run.own;
+      took += run.took;
+      busy += busy_seconds() - before;
+    }
     if (round < 0) continue;
     const double memory = std::max(speeds[0], speeds[1]);
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -153,9 +209,43 @@ void measure(Arrays& arrays, std::size_t threads, int rounds) {
   }
   std::printf("%zu thread%s, %zu floats, median of %d rounds\n", threads, threads == 1 ? "" : "s", floats,
               rounds);
+  std::printf("others used %.1f processors meanwhile; %d of %zu runs waited for one\n",
+              std::max(0.0, busy - own) / took, waited, all.size() * static_cast<std::size_t>(rounds));
   std::printf("%-30s %8s %8s\n", "", "GB/s", "share");
   for (const Work& work : all)
     std::printf("%-30s %8.2f %8.2f\n", work.name.c_str(), median(work.gigabytes), median(work.shares));
+}
+
+/// What the instruction sets are worth where memory is no bound: one block, over and over.
+void measure_sets(int rounds) {
+  using optim::kernels::Kernels;
+  std::vector<std::vector<float>> data(5, std::vector<float>(optim::kernels::block_floats, 0.1f));
+  const optim::kernels::Block block{data[0].data(),
+                                    data[1].data(),
+                                    data[2].data(),
+                                    {data[3].data(), data[4].data(), nullptr},
+                                    optim::kernels::block_floats};
+  const optim::kernels::Numbers numbers{
+      .rate = 1e-3f, .keep = {0.9f, 0.999f}, .add = {0.1f, 0.001f}, .epsilon = 1e-8f};
+  constexpr int repeats = 2000;
+  std::vector<std::pair<std::string, std::vector<double>>> speeds;
+  for (int round = 0; round < rounds; ++round) {
+    std::size_t at = 0;
+    for (std::size_t index = 0; index < optim::kernels::sets; ++index) {
+      const Kernels* const set = optim::kernels::at(index);
+      if (set == nullptr) continue;
+      for (const auto& [name, rule] : {std::pair{"momentum", set->momentum}, std::pair{"adam", set->adam}}) {
+        const auto began = std::chrono::steady_clock::now();
+        for (int i = 0; i < repeats; ++i) rule(block, numbers);
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+        if (round == 0) speeds.push_back({std::string(name) + ", " + set->name, {}});
+        speeds[at++].second.push_back(repeats * static_cast<double>(block.length) / took.count() / 1e9);
+      }
+    }
+  }
+  std::printf("a block of %zu floats in the first-level cache, 1 thread\n%-30s %8s\n", block.length, "",
+              "G/s");
+  for (const auto& [name, values] : speeds) std::printf("%-30s %8.2f\n", name.c_str(), median(values));
 }
 
 }  // namespace
@@ -169,4 +259,5 @@ int main(int argc, char** argv) {
     array->assign(floats, 0.1f);
   for (auto& state : arrays.state) state.assign(floats, 0.01f);
   for (const std::size_t threads : {1, 2}) measure(arrays, threads, rounds);
+  measure_sets(rounds);
 }

@@ -249,7 +249,8 @@ TEST_CASE("every instruction set gives the same bits", "[optim]") {
       }
       kernels::Block block{data[0].data(), data[1].data(), data[2].data(), {}, size};
       for (std::size_t i = 0; i < arrays; ++i) block.state[i] = data[3 + i].data();
-      const kernels::Numbers numbers{.rate = 0.01f,
+      const kernels::Numbers numbers{.scale = 0.7f,
+                                     .rate = 0.01f,
                                      .decay = 0.1f,
                                      .loss = 0.01f,
                                      .momentum = 0.9f,
