@@ -186,16 +186,17 @@ Field<T> choice(E T::*member, std::string name, std::vector<std::pair<std::strin
 
 template <typename T, typename S>
 Field<T> section(S T::*member, std::string name, Table<S> table, std::string doc) {
+  const S defaults = T{}.*member;  // a struct may hold several sections of one kind, each with its own
   return {name,
           doc,
-          section_schema(table),
+          section_schema(table, defaults),
           "section",
           false,
           [=](const Node& node, const std::string& path, T& out, Problems& problems) {
             read_section(node, path, table, out.*member, problems);
           },
           [=](const T& value) { return show_section(table, value.*member); },
-          [=](const std::string& path, std::string& out) { section_page(table, path, out); }};
+          [=](const std::string& path, std::string& out) { section_page(table, path, out, defaults); }};
 }
 
 /// A section of the file whose options are the same struct's.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/time.hpp"
+#include "common/config/layer_spec.hpp"
 
 namespace trainyard::config {
 
@@ -65,25 +66,6 @@ struct DataSection {
   bool fail_on_bad_record = false;
   std::uint32_t batch_size = 32;  // per trainer
   std::uint32_t loaders = 1;      // decoding threads a trainer
-};
-
-/// One layer of `model.layers`. Fields that a kind does not use keep their defaults.
-struct Layer {
-  enum class Kind { conv2d, batch_norm, relu, max_pool, avg_pool, global_avg_pool, flatten, dense, dropout };
-  Kind kind = Kind::relu;
-  std::uint32_t filters = 0;  // conv2d
-  std::uint32_t kernel = 0;   // conv2d
-  std::uint32_t stride = 1;   // conv2d; pools: 0 means the pool's size
-  bool same = true;           // conv2d: padding same, else valid
-  std::uint32_t size = 2;     // pools
-  std::uint32_t units = 0;    // dense
-  double rate = 0.5;          // dropout: share of values set to zero
-  bool bias = true;           // conv2d, dense
-  int line = 0, column = 0;   // where it stands in the YAML, for messages
-};
-
-struct ModelSection {
-  std::vector<Layer> layers;
 };
 
 enum class OptimizerKind { sgd, adam, adamw, adagrad, rmsprop, ftrl, lars, lamb };

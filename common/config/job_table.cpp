@@ -119,8 +119,10 @@ Table<DataSection> data_section() {
 
 Table<ModelSection> model_section() {
   using S = ModelSection;
-  return {required(layers_field()), later<S>("loss", {"softmax_cross_entropy"}, "What is minimized."),
-          later<S>("preset", {}, "A network by name."), later<S>("onnx", {}, "A network from a file.")};
+  Table<S> table{layers_field(), later<S>("loss", {"softmax_cross_entropy"}, "What is minimized."),
+                 later<S>("onnx", {}, "A network from a file.")};
+  for (Field<S>& field : preset_fields()) table.push_back(std::move(field));
+  return table;
 }
 
 }  // namespace
@@ -161,7 +163,7 @@ void check_job(const Node& root, const JobSpec& spec, Problems& problems) {
   const double sum = spec.data.train + spec.data.validation + spec.data.test;
   if (std::abs(sum - 1) > 1e-6)
     at("data.split", format("train, validation and test sum to {}, not to 1", sum));
-  if (spec.model.layers.empty()) at("model.layers", "a network needs at least one layer");
+  check_model(root, spec, problems);
   if (spec.strategy.kind == StrategyKind::local) {
     if (spec.cluster.trainers != 1)
       at("cluster.trainers", "strategy local has one trainer; use 1, or strategy parameter_server");

@@ -2,139 +2,12 @@
 
 #include "common/config/fields.hpp"
 #include "common/config/lists.hpp"
+#include "common/config/one_key.hpp"
 #include "common/config/tables.hpp"
 
 namespace trainyard::config {
 
 namespace {
-
-/// One kind of layer: its name in the file and its options.
-struct LayerKind {
-  std::string name;
-  Layer::Kind kind;
-  Table<Layer> table;
-  Layer defaults;
-};
-
-Field<Layer> padding_field() {
-  return {"padding",
-          "same: the output is the input's size divided by the stride, rounded up; valid: no padding.",
-          {{"enum", {"same", "valid"}}},
-          "same, valid",
-          false,
-          [](const Node& node, const std::string& path, Layer& out, Problems& problems) {
-            if (node.text == "same" || node.text == "valid")
-              out.same = node.text == "same";
-            else
-              problems.add(node.place, path, format("{} is not one of same, valid", description(node)));
-          },
-          [](const Layer& layer) { return Json(layer.same ? "same" : "valid"); },
-          {}};
-}
-
-Layer layer_of(Layer::Kind kind) {
-  Layer layer;
-  layer.kind = kind;
-  if (kind == Layer::Kind::max_pool || kind == Layer::Kind::avg_pool) layer.stride = 0;
-  return layer;
-}
-
-const std::vector<LayerKind>& layer_kinds() {
-  using K = Layer::Kind;
-  static const std::vector<LayerKind> kinds = [] {
-    const Table<Layer> pool{integer(&Layer::size, "size", 1, 1024, "Side of the window."),
-                            integer(&Layer::stride, "stride", 0, 1024, "Step of the window; 0: its size.")};
-    std::vector<LayerKind> list{
-        {"conv2d",
-         K::conv2d,
-         {required(integer(&Layer::filters, "filters", 1, 65536, "Output channels.")),
-          required(integer(&Layer::kernel, "kernel", 1, 255, "Side of the kernel.")),
-          integer(&Layer::stride, "stride", 1, 255, "Step of the kernel."), padding_field(),
-          flag(&Layer::bias, "bias", "Whether each channel has a bias.")},
-         {}},
-        {"batch_norm", K::batch_norm, {}, {}},
-        {"relu", K::relu, {}, {}},
-        {"max_pool", K::max_pool, pool, {}},
-        {"avg_pool", K::avg_pool, pool, {}},
-        {"global_avg_pool", K::global_avg_pool, {}, {}},
-        {"flatten", K::flatten, {}, {}},
-        {"dense",
-         K::dense,
-         {required(integer(&Layer::units, "units", 1, 1'000'000, "Outputs.")),
-          flag(&Layer::bias, "bias", "Whether each output has a bias.")},
-         {}},
-        {"dropout",
-         K::dropout,
-         {number(&Layer::rate, "rate", 0, 0.99, "Share of the values set to zero in training.")},
-         {}},
-    };
-    for (LayerKind& kind : list) kind.defaults = layer_of(kind.kind);
-    return list;
-  }();
-  return kinds;
-}
-
-std::vector<std::string> layer_names() {
-  std::vector<std::string> names;
-  for (const LayerKind& kind : layer_kinds()) names.push_back(kind.name);
-  return names;
-}
-
-/// "- relu" or "- relu: {...}": the name, its place, and the node of the options.
-struct Named {
-  std::string name;
-  Place place;
-  const Node* options = nullptr;
-};
-
-std::optional<Named> one_key(const Node& node, const std::string& path, const std::string& example,
-                             Problems& problems) {
-  if (node.kind == Node::Kind::scalar) return Named{node.text, node.place, nullptr};
-  if (node.kind == Node::Kind::map && node.entries.size() == 1)
-    return Named{node.entries[0].key, node.entries[0].place, &node.entries[0].value};
-  problems.add(
-      node.place, path,
-      format("expected one key with its options, for example {}; got {}", example,
-             node.kind == Node::Kind::map ? format("{} keys", node.entries.size()) : description(node)));
-  return std::nullopt;
-}
-
-void read_layer(const Node& node, const std::string& path, std::vector<Layer>& out, Problems& problems) {
-  const auto named = one_key(node, path, "{conv2d: {filters: 32, kernel: 3}}", problems);
-  if (!named) return;
-  for (const LayerKind& kind : layer_kinds()) {
-    if (kind.name != named->name) continue;
-    Layer layer = kind.defaults;
-    layer.line = node.place.line;
-    layer.column = node.place.column;
-    Node none;
-    none.place = named->place;
-    read_section(named->options ? *named->options : none, child_path(path, kind.name), kind.table, layer,
-                 problems);
-    out.push_back(layer);
-    return;
-  }
-  const auto names = layer_names();
-  const auto hint = nearest(named->name, names);
-  problems.add(named->place, path,
-               format("unknown layer '{}'; {}", shortened(named->name),
-                      hint ? format("did you mean '{}'?", *hint) : "known: " + join(names, ", ")));
-}
-
-Json show_layer(const Layer& layer) {
-  for (const LayerKind& kind : layer_kinds()) {
-    if (kind.kind == layer.kind) return Json{{kind.name, show_section(kind.table, layer)}};
-  }
-  return {};
-}
-
-Json layer_schema() {
-  Json properties = Json::object();
-  for (const LayerKind& kind : layer_kinds()) properties[kind.name] = section_schema(kind.table);
-  Json map = schema_of_object(properties, {});
-  map["minProperties"] = map["maxProperties"] = 1;
-  return {{"type", "array"}, {"minItems", 1}, {"items", {{"anyOf", {map, {{"enum", layer_names()}}}}}}};
-}
 
 using Kind = Transform::Kind;
 constexpr std::array imagenet_mean{0.485f, 0.456f, 0.406f}, imagenet_deviation{0.229f, 0.224f, 0.225f};
@@ -277,12 +150,6 @@ Json show_transform(const Transform& transform) {
 }
 
 }  // namespace
-
-Field<ModelSection> layers_field() {
-  return list_field(&ModelSection::layers, "layers",
-                    "The network, layer by layer: " + join(layer_names(), ", ") + ".", "list of layers",
-                    layer_schema(), read_layer, show_layer);
-}
 
 Field<DataSection> transform_field() {
   return list_field(

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "common/base/text.hpp"
+#include "common/config/layer_kinds.hpp"
 #include "common/config/tables.hpp"
 
 namespace trainyard::config {
@@ -130,13 +131,17 @@ std::string print_job(const JobSpec& spec) { return yaml_text(show_section(job_t
 std::string print_cluster(const ClusterConfig& config) {
   return yaml_text(show_section(cluster_table(), config));
 }
-Json job_schema() { return with_title(section_schema(job_table()), "Trainyard job"); }
+Json job_schema() {
+  Json schema = with_title(section_schema(job_table()), "Trainyard job");
+  schema["$defs"] = Json{{"layers", layers_schema()}};
+  return schema;
+}
 Json cluster_schema() { return with_title(section_schema(cluster_table()), "Trainyard cluster"); }
 
 std::string job_reference() {
   std::string rows;
   section_page(job_table(), "", rows);
-  return page("Job file", rows);
+  return page("Job file", rows) + layers_page() + presets_page();
 }
 
 std::string cluster_reference() {

@@ -53,9 +53,57 @@ std::string description(const Node& node) {
   return "?";
 }
 
+namespace {
+
+/// What PyTorch and Keras call options that have another name here.
+constexpr std::pair<const char*, const char*> foreign_names[] = {
+    {"out_channels", "filters"},
+    {"out_channels", "units"},
+    {"kernel_size", "kernel"},
+    {"kernel_size", "size"},
+    {"strides", "stride"},
+    {"dilation_rate", "dilation"},
+    {"use_bias", "bias"},
+    {"depth_multiplier", "multiplier"},
+    {"out_features", "units"},
+    {"hidden_size", "units"},
+    {"pool_size", "size"},
+    {"output_size", "size"},
+    {"scale_factor", "size"},
+    {"interpolation", "mode"},
+    {"ceil_mode", "ceil"},
+    {"count_include_pad", "count_padding"},
+    {"num_groups", "groups"},
+    {"eps", "epsilon"},
+    {"elementwise_affine", "affine"},
+    {"negative_slope", "alpha"},
+    {"num_embeddings", "input_dim"},
+    {"embedding_dim", "output_dim"},
+    {"return_sequences", "return"},
+    {"num_heads", "heads"},
+    {"nhead", "heads"},
+    {"dim_feedforward", "feedforward"},
+    {"p", "rate"},
+    {"p", "dropout"},
+    {"target_shape", "shape"},
+    {"dims", "axes"},
+    {"dim", "axis"},
+    {"inputs", "from"},
+    {"num_layers", "depth"},
+};
+
+std::optional<std::string> meant(const std::string& word, const std::vector<std::string>& known) {
+  for (const auto& [foreign, own] : foreign_names) {
+    if (word == foreign && std::find(known.begin(), known.end(), own) != known.end()) return own;
+  }
+  return nearest(word, known);
+}
+
+}  // namespace
+
 void unknown_key(const Entry& entry, const std::string& path, const std::vector<std::string>& known,
                  Problems& problems) {
-  const auto hint = nearest(entry.key, known);
+  const auto hint = meant(entry.key, known);
   std::string message = format("unknown key '{}'", shortened(entry.key));
   if (hint)
     message += format("; did you mean '{}'?", *hint);

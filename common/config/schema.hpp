@@ -44,6 +44,7 @@ struct Field {
   std::function<void(const Node&, const std::string& path, T&, Problems&)> read;
   std::function<Json(const T&)> show;                               // null: not printed
   std::function<void(const std::string& path, std::string&)> page;  // rows of a nested section
+  bool hidden = false;  // what the program writes for itself: in no schema and on no page
 };
 
 template <typename T>
@@ -61,7 +62,7 @@ void read_section(const Node& node, const std::string& path, const Table<T>& tab
   if (!expect_map(node, path, problems)) return;
   std::vector<std::string> known;
   for (const Field<T>& field : table) {
-    known.push_back(field.name);
+    if (!field.hidden) known.push_back(field.name);
     if (const Node* value = node.find(field.name)) {
       field.read(*value, child_path(path, field.name), out, problems);
     } else if (field.required) {
@@ -70,7 +71,7 @@ void read_section(const Node& node, const std::string& path, const Table<T>& tab
   }
   for (const Entry& entry : node.entries) {
     bool found = false;
-    for (const std::string& name : known) found = found || name == entry.key;
+    for (const Field<T>& field : table) found = found || field.name == entry.key;
     if (!found) unknown_key(entry, path, known, problems);
   }
 }
@@ -86,11 +87,11 @@ Json show_section(const Table<T>& table, const T& value) {
 }
 
 template <typename T>
-Json section_schema(const Table<T>& table) {
+Json section_schema(const Table<T>& table, const T& defaults = {}) {
   Json properties = Json::object();
   std::vector<std::string> required;
-  const T defaults{};
   for (const Field<T>& field : table) {
+    if (field.hidden) continue;
     Json property = field.schema;
     property["description"] = field.doc;
     const Json shown = field.show && !field.page ? field.show(defaults) : Json();
@@ -105,9 +106,9 @@ void reference_row(const std::string& path, const std::string& type, const std::
                    const std::string& doc, std::string& out);
 
 template <typename T>
-void section_page(const Table<T>& table, const std::string& path, std::string& out) {
-  const T defaults{};
+void section_page(const Table<T>& table, const std::string& path, std::string& out, const T& defaults = {}) {
   for (const Field<T>& field : table) {
+    if (field.hidden) continue;
     if (field.page) {
       field.page(child_path(path, field.name), out);
       continue;

@@ -25,8 +25,8 @@ Error too_large(const std::string& what, std::uint64_t bytes, std::uint64_t limi
 
 }  // namespace
 
-void Builder::origin(std::string name, std::string place) {
-  model_.graph.origins.push_back({std::move(name), std::move(place)});
+void Builder::origin(std::string name, std::string place, std::string kind) {
+  model_.graph.origins.push_back({std::move(name), std::move(place), std::move(kind)});
 }
 
 Result<ValueId> Builder::parameter(std::string name, std::vector<std::int64_t> shape, TensorKind kind,

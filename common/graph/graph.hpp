@@ -46,8 +46,9 @@ struct Node {
 
 /// What a node comes from: a layer of a job file, a node of an ONNX file.
 struct Origin {
-  std::string name;   // "conv2d"
+  std::string name;   // "conv1", "layer1.0.bn2"
   std::string place;  // "model.layers[3] (12:7)", "ONNX node 'conv_1'"
+  std::string kind;   // "conv2d"; may be empty
 };
 
 struct External {

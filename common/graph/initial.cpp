@@ -8,15 +8,21 @@ namespace trainyard::graph {
 
 namespace {
 
-/// Values that one output sums, and outputs that one value reaches; of weights in PyTorch's order.
+/// Values that one output sums, and outputs that one value reaches; of weights in PyTorch's order, and of
+/// those of a recurrent cell, [directions, rows, columns].
 struct Fans {
   explicit Fans(const TensorInfo& info) {
+    if (info.shape.size() == 3) {
+      in = static_cast<double>(info.shape[2]);
+      out = static_cast<double>(info.shape[1]);
+      return;
+    }
     const double rows = info.shape.empty() ? 1 : static_cast<double>(info.shape[0]);
     const double columns = info.shape.size() < 2 ? 1 : static_cast<double>(info.shape[1]);
     in = rows == 0 ? 1 : static_cast<double>(info.length) / rows;
     out = columns == 0 ? 1 : static_cast<double>(info.length) / columns;
   }
-  double in, out;
+  double in = 1, out = 1;
 };
 
 void normal(std::span<float> out, Random& random, double deviation) {
@@ -56,6 +62,9 @@ void draw(const TensorInfo& info, std::span<float> out, Random& random) {
       return;
     case Init::one:
       std::ranges::fill(out, 1.0f);
+      return;
+    case Init::quarter:
+      std::ranges::fill(out, 0.25f);
       return;
     case Init::he:
       return normal(out, random, std::sqrt(2.0 / fans.in));

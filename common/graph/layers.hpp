@@ -1,4 +1,5 @@
-// From the layers of a job file to a model. Here every impossible network is refused, with the layer's place.
+// From the model section of a job file, its layers or its preset, to a model. Here every impossible network
+// is refused, with the layer's place and what would fit.
 #pragma once
 
 #include <string>
@@ -9,22 +10,22 @@
 
 namespace trainyard::graph {
 
-inline constexpr std::size_t kLayersMax = 1024;
+inline constexpr std::size_t kLayersMax = 4096;  // repeats counted
 
 struct InputShape {
   std::int64_t channels = 3, height = 0, width = 0;
   friend bool operator==(const InputShape&, const InputShape&) = default;
 };
 
-/// "conv2d", "batch_norm": the names of the job file.
-const char* layer_name(config::Layer::Kind kind);
-/// "model.layers[3] (12:7)"; without the place when it is not known.
-std::string layer_place(const config::ModelSection& model, std::size_t index);
+/// The images [N, channels, height, width].
+Signature signature_of(const InputShape& input);
 
-/// A classifier of images [N, channels, height, width] with one score a class. `batch_max` bounds the size of
-/// activations. Convolutions with padding same put the odd row or column at the bottom and the right (ONNX:
-/// SAME_UPPER); pools have windows inside the input only. Tensors are named after their layers and counted:
-/// "conv1.weight", "bn2.running_mean", "dense1.bias".
+/// A classifier with one score a class. `input` is what the data give: images, a sequence [N, T, F], numbers
+/// [N, F], or whole numbers [N, T] for an embedding. `batch_max` bounds the size of activations. Padding same
+/// puts the odd row or column at the bottom and the right (ONNX: SAME_UPPER). Tensors are named after their
+/// layers, or counted: "stem.weight", "conv1.weight", "bn2.running_mean", "repeat1.0.dense1.bias".
+Result<Model> model_of(const config::ModelSection& section, const Signature& input, std::uint32_t classes,
+                       std::uint32_t batch_max);
 Result<Model> model_of(const config::ModelSection& section, InputShape input, std::uint32_t classes,
                        std::uint32_t batch_max);
 

@@ -34,6 +34,7 @@ enum class Init : std::uint8_t {
   orthogonal,   // rows or columns of a random rotation (Saxe and others, 2014)
   forget_bias,  // an lstm's: 1 for the forget gate's input half, else 0 (Jozefowicz and others, 2015)
   normal_02,    // 0.02
+  quarter,      // 0.25: the slopes of a prelu (He and others, 2015, section 2.1)
   given,        // values come with the model
 };
 
@@ -61,7 +62,7 @@ class Builder {
   explicit Builder(std::uint32_t batch_max) : batch_max_(batch_max) {}
 
   /// What the next operations come from.
-  void origin(std::string name, std::string place);
+  void origin(std::string name, std::string place, std::string kind = {});
 
   ValueId input(std::string name, Signature of) {
     return model_.graph.external(std::move(name), std::move(of));

@@ -17,16 +17,18 @@ inline config::Layer conv(std::uint32_t filters, std::uint32_t kernel, std::uint
           .filters = filters,
           .kernel = kernel,
           .stride = stride,
-          .same = same,
+          .padding = {same ? config::Padding::Mode::same : config::Padding::Mode::valid, 0},
           .bias = bias};
 }
 inline config::Layer dense(std::uint32_t units) { return {.kind = LayerKind::dense, .units = units}; }
 inline config::Layer plain(LayerKind kind) { return {.kind = kind}; }
 inline config::Layer max_pool(std::uint32_t size) {
-  return {.kind = LayerKind::max_pool, .stride = 0, .size = size};
+  return {
+      .kind = LayerKind::max_pool, .stride = 0, .padding = {config::Padding::Mode::valid, 0}, .size = size};
 }
 inline config::Layer avg_pool(std::uint32_t size) {
-  return {.kind = LayerKind::avg_pool, .stride = 0, .size = size};
+  return {
+      .kind = LayerKind::avg_pool, .stride = 0, .padding = {config::Padding::Mode::valid, 0}, .size = size};
 }
 inline config::Layer dropout(double rate) { return {.kind = LayerKind::dropout, .rate = rate}; }
 
