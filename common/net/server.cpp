@@ -29,6 +29,8 @@ constexpr std::size_t connections_max = 1024;
 constexpr std::size_t http_header_bytes_max = 16 << 10;
 constexpr std::size_t http_body_bytes_max = 4 << 20;
 constexpr Duration http_idle_max = 30s;
+constexpr Duration linger_max = 2s;  // for a client that sends on after its answer
+constexpr std::size_t linger_bytes_max = 64 << 20;
 constexpr Duration greeting_patience = 5s;
 
 namespace {
@@ -180,6 +182,18 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     }
     boost::system::error_code ignored;
     stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    co_await hear_out(stream);
+  }
+
+  /// Closed while it still sends, a client would see a reset in place of the answer.
+  static asio::awaitable<void> hear_out(beast::tcp_stream& stream) {
+    stream.expires_after(linger_max);
+    std::string rest(64 << 10, '\0');
+    for (std::size_t heard = 0; heard < linger_bytes_max;) {
+      const auto [error, size] = co_await stream.async_read_some(asio::buffer(rest), as_values);
+      if (error) break;
+      heard += size;
+    }
   }
 
   /// To HEAD the same headers are sent as to GET, and no body.

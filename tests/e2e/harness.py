@@ -233,10 +233,7 @@ def fetch(address, path, method="GET", body=None, headers=None):
     """Status, body, headers of one HTTP request; errors are answers too."""
     connection = http.client.HTTPConnection(address, timeout=10)
     try:
-        try:
-            connection.request(method, path, body=body, headers=headers or {})
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before all of it was sent; the answer says why
+        connection.request(method, path, body=body, headers=headers or {})
         answer = connection.getresponse()
         return answer.status, answer.read().decode(), dict(answer.getheaders())
     finally:

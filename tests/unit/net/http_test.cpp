@@ -92,6 +92,21 @@ TEST_CASE("malformed and oversized requests are refused without harm", "[net]") 
   CHECK(site.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").find("201") != std::string::npos);
 }
 
+TEST_CASE("a client that sends too much still hears why", "[net]") {
+  Site site;
+  std::optional<Result<HttpResponse>> response;
+  std::thread client([&] {
+    response = http_call(site.server->endpoint(),
+                         {.method = "POST", .path = "/", .body = std::string(20 << 20, 'x')});
+    site.reactor.stop();
+  });
+  site.reactor.run();
+  client.join();
+  REQUIRE(response->has_value());
+  CHECK((*response)->status == 413);
+  CHECK((*response)->body.find("too large") != std::string::npos);
+}
+
 TEST_CASE("HEAD is answered with the headers of GET and no body", "[net]") {
   Site site;
   const std::string answer =
