@@ -90,14 +90,15 @@ Table<LogSection> log_table() {
 
 }  // namespace
 
-Table<ClusterConfig> cluster_table() {
+const Table<ClusterConfig>& cluster_table() {
   using C = ClusterConfig;
-  return {
+  static const Table<ClusterConfig> table{
       section(&C::master, "master", master_table(), "The master of the cluster."),
       section(&C::executor, "executor", executor_table(), "Each executor."),
       section(&C::security, "security", security_table(), "Who may talk to the daemons."),
       section(&C::log, "log", log_table(), "What the daemons write to stderr."),
   };
+  return table;
 }
 
 void check_cluster(const Node& root, const ClusterConfig& config, Problems& problems) {

@@ -127,9 +127,9 @@ Table<ModelSection> model_section() {
 
 }  // namespace
 
-Table<JobSpec> job_table() {
+const Table<JobSpec>& job_table() {
   using S = JobSpec;
-  return {
+  static const Table<JobSpec> table{
       choice(&S::kind, "kind", {{"train", JobKind::train}}, {"evaluate", "predict", "command"},
              "What the job does."),
       required(text(&S::name, "name", "Name of the job.", accept_name)),
@@ -154,6 +154,7 @@ Table<JobSpec> job_table() {
       later<S>("command", {}, "Program of a command job."),
       later<S>("files", {}, "Files shipped with the job."),
   };
+  return table;
 }
 
 void check_job(const Node& root, const JobSpec& spec, Problems& problems) {

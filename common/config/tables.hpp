@@ -7,8 +7,9 @@
 
 namespace trainyard::config {
 
-Table<JobSpec> job_table();
-Table<ClusterConfig> cluster_table();
+/// Built once, at the first use.
+const Table<JobSpec>& job_table();
+const Table<ClusterConfig>& cluster_table();
 Table<TrainSection> train_section();
 Field<ModelSection> layers_field();
 /// `preset`, then the options of presets, which need to know it.
