@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,8 @@ struct Model {
   std::vector<TensorInfo> tensors;  // in the order in which they were made
   std::uint64_t length = 0;         // floats of all tensors, which lie without gaps
   std::vector<float> given;         // the values of tensors with Init::given, at their offsets; else empty
+  std::map<std::string, ValueId> names;   // of values, as the model's source calls them
+  std::vector<std::string> result_names;  // of Graph::results; empty where they have none
 };
 
 /// Adds operations to a model, one after the other, and refuses what does not fit. After an error the model

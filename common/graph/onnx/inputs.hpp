@@ -1,0 +1,21 @@
+// The shapes of a model's inputs, and which of their dimensions is the batch. Private to common/graph/onnx.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "common/graph/onnx/onnx.hpp"
+#include "common/graph/onnx/tensor.hpp"
+
+namespace trainyard::graph::onnx_file {
+
+struct Input {
+  std::string name;
+  Signature of;
+  bool boolean = false;
+};
+
+/// The inputs that are neither initializers nor told as constants, in their order.
+Result<std::vector<Input>> read_inputs(const onnx::GraphProto& graph, const OnnxImport& options);
+
+}  // namespace trainyard::graph::onnx_file
