@@ -75,7 +75,7 @@ Table<SecuritySection> security_table() {
 
 Table<LogSection> log_table() {
   using S = LogSection;
-  const auto one_of = [](std::set<std::string> names) {
+  const auto one_of = [](const std::set<std::string>& names) {
     return [names](const std::string& text) {
       std::vector<std::string> list(names.begin(), names.end());
       return names.contains(text) ? std::string()

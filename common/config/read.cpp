@@ -69,7 +69,7 @@ std::string absolute(const std::string& path, const Node& root, const std::strin
   return (base / path).lexically_normal().string();
 }
 
-Json with_title(Json schema, const std::string& title) {
+Json with_title(const Json& schema, const std::string& title) {
   Json out{{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", title}};
   out.update(schema);
   return out;

@@ -126,7 +126,7 @@ Json schema_of_object(const Json& properties, const std::vector<std::string>& re
 
 void reference_row(const std::string& path, const std::string& type, const std::string& default_text,
                    const std::string& doc, std::string& out) {
-  const auto cell = [](std::string text) {
+  const auto cell = [](const std::string& text) {
     std::string escaped;
     for (const char c : text) escaped += c == '|' ? std::string("\\|") : std::string(1, c);
     return escaped;

@@ -35,6 +35,7 @@ Split split(const Dataset& dataset, const config::DataSection& data) {
   const double parts = data.train + data.validation + (test_given ? 0 : data.test);
   for (auto& records : by_class) {
     std::vector<std::pair<std::uint64_t, std::uint32_t>> keyed;
+    keyed.reserve(records.size());
     for (const std::uint32_t record : records)
       keyed.emplace_back(mix(data.split_seed, hash(dataset.name(record))), record);
     std::sort(keyed.begin(), keyed.end());

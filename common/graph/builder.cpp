@@ -25,6 +25,10 @@ Error too_large(const std::string& what, std::uint64_t bytes, std::uint64_t limi
 
 }  // namespace
 
+Builder::Builder(std::uint32_t batch_max, Model model) : model_(std::move(model)), batch_max_(batch_max) {
+  for (const TensorInfo& tensor : model_.tensors) names_.insert(tensor.name);
+}
+
 void Builder::origin(std::string name, std::string place, std::string kind) {
   model_.graph.origins.push_back({std::move(name), std::move(place), std::move(kind)});
 }
@@ -35,12 +39,11 @@ Result<ValueId> Builder::parameter(std::string name, std::vector<std::int64_t> s
   const std::uint64_t bytes = bytes_of(of, 1);
   if (bytes > kTensorBytesMax)
     return too_large(format("{} {}", name, of.shape.text()), bytes, kTensorBytesMax);
-  if (std::any_of(model_.tensors.begin(), model_.tensors.end(),
-                  [&](const auto& t) { return t.name == name; }))
-    return Error{Errc::invalid, format("the tensor '{}' exists already", name)};
+  if (names_.contains(name)) return Error{Errc::invalid, format("the tensor '{}' exists already", name)};
   const std::uint64_t length = bytes / sizeof(float);
   const std::uint64_t all = (model_.length + length) * sizeof(float);
   if (all > kParameterBytesMax) return too_large("the network up to here", all, kParameterBytesMax);
+  names_.insert(name);
   model_.tensors.push_back({std::move(name), std::move(shape), model_.length, length, kind, init});
   const ValueId id =
       model_.graph.add({of, Place::parameter, model_.length, kind != TensorKind::buffer && length > 0});

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "common/base/result.hpp"
@@ -63,6 +64,8 @@ class Builder {
  public:
   /// `batch_max` bounds the size of activations.
   explicit Builder(std::uint32_t batch_max) : batch_max_(batch_max) {}
+  /// Goes on with a model.
+  Builder(std::uint32_t batch_max, Model model);
 
   /// What the next operations come from.
   void origin(std::string name, std::string place, std::string kind = {});
@@ -88,6 +91,7 @@ class Builder {
  private:
   Model model_;
   std::uint32_t batch_max_;
+  std::unordered_set<std::string> names_;  // of tensors
 };
 
 /// The graph that a prediction runs: running statistics, no dropout.

@@ -94,14 +94,4 @@ class Network {
 /// [batch, classes].
 Result<std::string> to_onnx(Network& network);
 
-struct NamedTensor {
-  std::string name;
-  std::vector<std::int64_t> shape;
-  std::vector<float> values;
-};
-/// The safetensors format (8-byte little-endian header length, JSON header, data); F32 only.
-std::string to_safetensors(std::span<const NamedTensor> tensors);
-/// Bounds, overlaps, holes and lengths are checked; header at most 100 MB.
-Result<std::vector<NamedTensor>> from_safetensors(std::string_view bytes);
-
 }  // namespace trainyard::graph

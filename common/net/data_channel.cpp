@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <zmq.hpp>
 
 #include "common/base/log.hpp"
@@ -27,14 +28,27 @@ void bound(zmq::socket_t& socket) {
   socket.set(zmq::sockopt::rcvhwm, queue_messages_max);
 }
 
+/// What a message in flight holds on to. ZeroMQ orders our writes before let_go in its own thread;
+/// ThreadSanitizer cannot see into the library, so `handed_over` says it once more.
+struct Keeper {
+  SharedFloats floats;
+  std::atomic<bool> handed_over{false};
+
+  static void let_go(void*, void* hint) {
+    auto* const keeper = static_cast<Keeper*>(hint);
+    static_cast<void>(keeper->handed_over.load(std::memory_order_acquire));
+    delete keeper;
+  }
+};
+
 /// The floats leave without a copy: ZeroMQ lets go of them when they are sent.
 zmq::message_t wrap(SharedFloats floats) {
   if (!floats || floats->empty()) return {};
-  auto* keeper = new SharedFloats(std::move(floats));
-  const auto& vector = **keeper;
-  return zmq::message_t(
-      const_cast<float*>(vector.data()), vector.size() * sizeof(float),
-      [](void*, void* hint) { delete static_cast<SharedFloats*>(hint); }, keeper);
+  auto* const keeper = new Keeper{std::move(floats)};
+  const auto& vector = *keeper->floats;
+  keeper->handed_over.store(true, std::memory_order_release);
+  return zmq::message_t(const_cast<float*>(vector.data()), vector.size() * sizeof(float), Keeper::let_go,
+                        keeper);
 }
 
 std::chrono::milliseconds whole_ms(Duration patience) {

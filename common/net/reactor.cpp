@@ -37,8 +37,8 @@ struct Reactor::State {
   std::vector<std::unique_ptr<Signals>> signals;
   std::map<int, std::shared_ptr<Watch>> watches;
 
-  void tick(std::shared_ptr<asio::steady_timer> timer, Duration period,
-            std::shared_ptr<std::function<void()>> work) {
+  void tick(const std::shared_ptr<asio::steady_timer>& timer, Duration period,
+            const std::shared_ptr<std::function<void()>>& work) {
     timer->expires_after(period);
     timer->async_wait([this, timer, period, work](const boost::system::error_code& error) {
       if (error) return;
@@ -46,7 +46,7 @@ struct Reactor::State {
       tick(timer, period, work);
     });
   }
-  static void wait_readable(std::shared_ptr<Watch> watch) {
+  static void wait_readable(const std::shared_ptr<Watch>& watch) {
     watch->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
                                  [watch](const boost::system::error_code& error) {
                                    if (error || !watch->readable) return;

@@ -37,7 +37,7 @@ namespace {
 
 /// Answers once; a handler that lets go of it without an answer gives 500.
 struct Answer {
-  explicit Answer(asio::any_io_executor executor) : given(executor) {
+  explicit Answer(const asio::any_io_executor& executor) : given(executor) {
     given.expires_at(asio::steady_timer::time_point::max());
   }
   asio::steady_timer given;

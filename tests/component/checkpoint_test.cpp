@@ -92,7 +92,9 @@ class Gang {
   bool finished = false;
 
  private:
-  void tell(protocol::Message message) { REQUIRE(link_.inbox.try_put(message)); }
+  void tell(protocol::Message message) {
+    check(link_.inbox.try_put(message), "the inbox holds all that the master says");
+  }
 
   /// As a master does, except that a step begins only once the checkpoint of the one before is settled.
   void hear(const protocol::Message& message) {

@@ -1,8 +1,9 @@
 // Trainers and shards over real sockets: what a gang computes does not depend on how the work is shared out.
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <thread>
+#include <future>
 
+#include "common/base/text.hpp"
 #include "common/optim/parameters.hpp"
 #include "daemons/ps/data_plane.hpp"
 #include "daemons/trainer/exchange.hpp"
@@ -61,15 +62,18 @@ std::vector<optim::TensorSize> tensors_of(const config::TrainSection& train) {
 /// Values after each step, as rank 0 sees them; with train.ema, their averages after the last one.
 using Trace = std::vector<std::vector<float>>;
 
-void run_trainer(trainer::Exchange& exchange, std::uint32_t rank, const Gang& gang, Trace* trace) {
+/// On a thread of its own, where Catch may not be called: what goes wrong is its result.
+Status run_trainer(trainer::Exchange& exchange, std::uint32_t rank, const Gang& gang, Trace* trace) {
   const std::uint32_t trainers = gang.trainers;
   auto network = graph::Network::build(model(), shape, 3, {.batch_max = whole / trainers, .seed = 5});
-  REQUIRE(network.has_value());
+  if (!network) return network.error();
   // What another rank would begin with does not matter: rank 0 gives the first values. What is frozen is each
   // one's own.
   const bool freezes = !gang.train.parameters.empty();
   for (float& value : (*network)->values()) value += freezes ? 0.0f : static_cast<float>(rank);
-  REQUIRE(exchange.begin((*network)->values()).value() == 0);
+  const auto begun = exchange.begin((*network)->values());
+  if (!begun) return begun.error();
+  if (*begun != 0) return Error{Errc::corrupt, format("began at step {}", *begun)};
   const std::uint32_t count = whole / trainers;
   for (std::uint64_t step = 1; step <= steps; ++step) {
     const Batch batch = graph::test::batch_of(whole, shape, step);
@@ -84,13 +88,19 @@ void run_trainer(trainer::Exchange& exchange, std::uint32_t rank, const Gang& ga
                                      .gradients = (*network)->gradients(),
                                      .marks = {.checkpoint = false, .last = rank == 0 && step == steps}},
                                     (*network)->values());
-    REQUIRE(last.has_value());
-    REQUIRE(*last == (step == steps));
+    if (!last) return last.error();
+    if (*last != (step == steps)) return Error{Errc::corrupt, format("step {}: last is {}", step, *last)};
     if (trace != nullptr) trace->emplace_back((*network)->values().begin(), (*network)->values().end());
   }
-  if (trace == nullptr || !gang.train.ema) return;
-  REQUIRE(exchange.averages((*network)->values()).has_value());
+  if (trace == nullptr || !gang.train.ema) return {};
+  if (const auto averages = exchange.averages((*network)->values()); !averages) return averages.error();
   trace->emplace_back((*network)->values().begin(), (*network)->values().end());
+  return {};
+}
+
+void require(const Status& status) {
+  INFO((status ? "" : status.error().message));
+  REQUIRE(status.has_value());
 }
 
 Trace run(const Gang& gang) {
@@ -110,9 +120,9 @@ Trace run(const Gang& gang) {
   const auto tensors = tensors_of(gang.train);
   const std::atomic<bool> never{false};
   Trace trace;
-  std::vector<std::thread> threads;
+  std::vector<std::future<Status>> trainers;
   for (std::uint32_t rank = 0; rank < gang.trainers; ++rank) {
-    threads.emplace_back([&, rank] {
+    trainers.push_back(std::async(std::launch::async, [&, rank]() -> Status {
       auto exchange = trainer::ShardExchange::connect({.job = 1,
                                                        .incarnation = 1,
                                                        .rank = rank,
@@ -123,18 +133,18 @@ Trace run(const Gang& gang) {
                                                        .slice_floats_max = 500,
                                                        .retry = gang.retry},
                                                       never);
-      REQUIRE(exchange.has_value());
-      run_trainer(**exchange, rank, gang, rank == 0 ? &trace : nullptr);
-    });
+      if (!exchange) return exchange.error();
+      return run_trainer(**exchange, rank, gang, rank == 0 ? &trace : nullptr);
+    }));
   }
-  for (std::thread& thread : threads) thread.join();
+  for (auto& trainer : trainers) require(trainer.get());
   return trace;
 }
 
 Trace run_alone(const config::TrainSection& train = train_section()) {
   trainer::LocalExchange exchange(train, tensors_of(train), steps);
   Trace trace;
-  run_trainer(exchange, 0, {.train = train}, &trace);
+  require(run_trainer(exchange, 0, {.train = train}, &trace));
   return trace;
 }
 

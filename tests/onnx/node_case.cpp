@@ -1,11 +1,14 @@
-// Runs cases of the ONNX project's backend tests: onnx_node_case FOLDER... Each folder has model.onnx and
-// test_data_set_0. Prints one line a folder: what became of it, its name, why.
-//   passed    the outputs are right on both backends
+// Runs cases of the ONNX project's backend tests: onnx_node_case [--export DIR] FOLDER... Each folder has
+// model.onnx and test_data_set_0. Prints one line a folder: what became of it, its name, why.
+//   passed    the outputs are right on both backends, and stay what they are when the model is exported and
+//             imported again; said is why, when it has no counterpart in operator set 17
 //   told      the same; inputs that decide shapes were told when the model was read
 //   refused   import says that it does not support the model
 //   failed    anything else
+// With --export what export makes of NAME is left as DIR/NAME.onnx.
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 
 #include "common/base/text.hpp"
 #include "tests/onnx/runner.hpp"
@@ -19,13 +22,15 @@ constexpr double rtol = 1e-3, atol = 1e-7;
 
 struct Case {
   std::string model;
+  std::vector<std::string> names;  // of the inputs
   std::vector<Constant> inputs, outputs;
 };
 
-Result<std::vector<Constant>> read_all(const fs::path& folder, const char* prefix) {
+template <typename Declared>
+Result<std::vector<Constant>> read_all(const fs::path& folder, const char* prefix, const Declared& declared) {
   std::vector<Constant> out;
-  for (int i = 0; fs::exists(folder / format("{}_{}.pb", prefix, i)); ++i) {
-    auto tensor = read_tensor(folder / format("{}_{}.pb", prefix, i));
+  for (int i = 0; fs::exists(folder / format("{}_{}.pb", prefix, i)) && i < declared.size(); ++i) {
+    auto tensor = read_tensor(folder / format("{}_{}.pb", prefix, i), declared.Get(i));
     if (!tensor) return tensor.error().with(format("{} {}", prefix, i));
     out.push_back(std::move(*tensor));
   }
@@ -33,11 +38,14 @@ Result<std::vector<Constant>> read_all(const fs::path& folder, const char* prefi
 }
 
 Result<Case> read_case(const fs::path& folder) {
-  auto inputs = read_all(folder / "test_data_set_0", "input");
+  const std::string path = (folder / "model.onnx").string();
+  const auto model = read_model(path);
+  if (!model) return model.error();
+  auto inputs = read_all(folder / "test_data_set_0", "input", model->graph().input());
   if (!inputs) return inputs.error();
-  auto outputs = read_all(folder / "test_data_set_0", "output");
+  auto outputs = read_all(folder / "test_data_set_0", "output", model->graph().output());
   if (!outputs) return outputs.error();
-  return Case{(folder / "model.onnx").string(), std::move(*inputs), std::move(*outputs)};
+  return Case{path, input_names(*model), std::move(*inputs), std::move(*outputs)};
 }
 
 std::optional<std::string> check_on(const char* name, const Model& model, const std::vector<Constant>& inputs,
@@ -52,18 +60,41 @@ std::optional<std::string> check_on(const char* name, const Model& model, const 
   return std::nullopt;
 }
 
+std::string export_directory;
+
+/// import(export(model)) has to give the same numbers. Errc::refused when export refuses, Errc::invalid when
+/// it does not.
+Status check_round_trip(const Model& model, const std::vector<Constant>& inputs, const std::string& name,
+                        const ops::Backend& backend) {
+  std::vector<float> values;
+  draw_initial(model, 1, values);
+  const auto file = export_onnx(model, values);
+  if (!file) return file.error().with("not exported");
+  if (!export_directory.empty())
+    std::ofstream(export_directory + "/" + name + ".onnx", std::ios::binary) << *file;
+  const auto again = import_onnx(*file);
+  if (!again) return Error{Errc::invalid, "import of the export: " + again.error().message};
+  const auto first = run(model, inputs, backend), second = run(*again, inputs, backend);
+  if (!first || !second) return Error{Errc::invalid, (first ? second : first).error().message};
+  if (first->size() != second->size()) return Error{Errc::invalid, "the export has other outputs"};
+  for (std::size_t i = 0; i < first->size(); ++i)
+    if (const auto off = difference((*second)[i], (*first)[i], 1e-6, 1e-6))
+      return Error{Errc::invalid, format("output {} of the export: {}", i, *off)};
+  return {};
+}
+
 struct Verdict {
-  const char* word;
+  const char* word = "refused";
   std::string why;
 };
 
 /// `told` names the inputs whose values import is given.
-Verdict attempt(const Case& given, const std::vector<std::string>& names, const std::vector<bool>& told) {
+Verdict attempt(const Case& given, const std::vector<bool>& told) {
   OnnxImport options;
   std::vector<Constant> inputs;
   bool any = false;
   for (std::size_t i = 0; i < given.inputs.size(); ++i) {
-    if (told[i]) options.constants.emplace(names[i], given.inputs[i]);
+    if (told[i]) options.constants.emplace(given.names[i], given.inputs[i]);
     if (!told[i]) inputs.push_back(given.inputs[i]);
     any = any || told[i];
   }
@@ -76,31 +107,29 @@ Verdict attempt(const Case& given, const std::vector<std::string>& names, const 
   static const auto cpu = ops::cpu_backend();
   if (const auto off = check_on("reference", *model, inputs, given, *reference)) return {"failed", *off};
   if (const auto off = check_on("cpu", *model, inputs, given, *cpu)) return {"failed", *off};
-  return {any ? "told" : "passed", ""};
+  const std::string name = fs::path(given.model).parent_path().filename().string();
+  const Status trip = check_round_trip(*model, inputs, name, *reference);
+  if (!trip && trip.error().code != Errc::refused) return {"failed", trip.error().message};
+  return {any ? "told" : "passed", trip ? "" : trip.error().message};
 }
 
 Verdict run_case(const fs::path& folder) {
   const auto given = read_case(folder);
   if (!given) return {given.error().code == Errc::refused ? "refused" : "failed", given.error().message};
-  std::vector<std::string> names;
-  const auto inputs = input_names(given->model);
-  if (!inputs) return {"refused", inputs.error().message};
-  names = *inputs;
-  if (names.size() < given->inputs.size()) return {"failed", "more inputs than the model has"};
-  std::vector<bool> none(given->inputs.size(), false), small = none, rest = none,
-                                                       all(given->inputs.size(), true);
+  if (given->names.size() < given->inputs.size()) return {"failed", "more inputs than the model has"};
+  const std::vector<bool> none(given->inputs.size(), false), all(given->inputs.size(), true);
+  std::vector<bool> small = none, rest = none;
   for (std::size_t i = 1; i < given->inputs.size(); ++i) {
     const Signature& of = given->inputs[i].of;
     small[i] = !tensor::is_real(of.type) || of.shape.elements() <= 1;
     rest[i] = true;
   }
-  Verdict first = attempt(*given, names, none);
-  if (std::string_view(first.word) != "refused") return first;
-  for (const auto& told : {small, rest, all}) {
-    Verdict next = attempt(*given, names, told);
-    if (std::string_view(next.word) != "refused") return next;
+  Verdict verdict;
+  for (const auto& told : {none, small, rest, all}) {
+    verdict = attempt(*given, told);
+    if (std::string_view(verdict.word) != "refused") break;
   }
-  return first;
+  return verdict;
 }
 
 }  // namespace
@@ -108,7 +137,12 @@ Verdict run_case(const fs::path& folder) {
 
 int main(int argc, char** argv) {
   using namespace trainyard::graph::test;
-  for (int i = 1; i < argc; ++i) {
+  int first = 1;
+  if (argc > 2 && std::string_view(argv[1]) == "--export") {
+    export_directory = argv[2];
+    first = 3;
+  }
+  for (int i = first; i < argc; ++i) {
     const std::filesystem::path folder(argv[i]);
     std::printf("begin\t%s\n", argv[i]);
     std::fflush(stdout);

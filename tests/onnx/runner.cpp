@@ -52,18 +52,28 @@ void gather(const Numbers& from, std::vector<std::byte>& out) {
 
 }  // namespace
 
-Result<Constant> read_tensor(const std::string& path) {
+Result<Constant> read_tensor(const std::string& path, const onnx::ValueInfoProto& declared) {
+  if (!declared.type().has_tensor_type())
+    return Error{Errc::refused, format("'{}' is no tensor", declared.name())};
+  const auto type = declared.type().tensor_type().elem_type();
+  if (const auto known = onnx_file::element_type(type); !known) return known.error();
   std::ifstream in(path, std::ios::binary);
   onnx::TensorProto tensor;
   if (!in || !tensor.ParseFromIstream(&in)) return Error{Errc::io, path + ": no tensor"};
+  if (type == onnx::TensorProto::BFLOAT16 && tensor.data_type() == onnx::TensorProto::UINT16)
+    tensor.set_data_type(type);
   onnx_file::Folder nowhere{std::nullopt};
   return onnx_file::decode(tensor, nowhere);
 }
 
-Result<std::vector<std::string>> input_names(const std::string& path) {
+Result<onnx::ModelProto> read_model(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   onnx::ModelProto model;
   if (!in || !model.ParseFromIstream(&in)) return Error{Errc::io, path + ": no model"};
+  return model;
+}
+
+std::vector<std::string> input_names(const onnx::ModelProto& model) {
   std::set<std::string> initialized;
   for (const auto& tensor : model.graph().initializer()) initialized.insert(tensor.name());
   std::vector<std::string> names;
@@ -86,7 +96,7 @@ Constant constant_of(const Numbers& numbers, DType type) {
 Result<std::vector<Numbers>> run(const Model& model, const std::vector<Constant>& inputs,
                                  const ops::Backend& backend) {
   Graph graph = inference_graph(model);
-  fuse(graph);
+  fuse(graph, false);
   if (inputs.size() != graph.externals.size())
     return Error{Errc::invalid, format("{} inputs for {}", inputs.size(), graph.externals.size())};
   std::int64_t batch = 1;

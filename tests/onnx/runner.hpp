@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/graph/onnx/onnx.hpp"
+#include "common/graph/onnx/schema.hpp"
 #include "common/ops/backend.hpp"
 
 namespace trainyard::graph::test {
@@ -17,10 +18,12 @@ struct Numbers {
   bool whole = false;  // of whole numbers
 };
 
-/// A TensorProto of a file.
-Result<Constant> read_tensor(const std::string& path);
+/// A TensorProto of a file, for a value that the model declares as `declared`; Errc::refused for other types
+/// than tensors. Files of bfloat16 say uint16 in some releases.
+Result<Constant> read_tensor(const std::string& path, const onnx::ValueInfoProto& declared);
+Result<onnx::ModelProto> read_model(const std::string& path);
 /// Of the inputs that a model's file does not initialize.
-Result<std::vector<std::string>> input_names(const std::string& path);
+std::vector<std::string> input_names(const onnx::ModelProto& model);
 Numbers numbers_of(const Constant& constant);
 Constant constant_of(const Numbers& numbers, DType type);
 

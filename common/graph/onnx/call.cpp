@@ -231,6 +231,7 @@ void Call::give(Constant constant, std::size_t index, bool boolean) {
   Term& term = slot(index);
   term.of = constant.of;
   term.boolean = boolean;
+  term.literal = true;
   term.constant = std::make_shared<const Constant>(std::move(constant));
 }
 

@@ -25,6 +25,7 @@ class Call {
 
   const std::string& operator_name() const { return node_.op_type(); }
   int version() const { return version_; }
+  std::int64_t fixed_batch() const { return scope_.fixed_batch(); }
 
   // Operands.
   std::size_t count() const { return operands_.size(); }
@@ -34,6 +35,7 @@ class Call {
   DType type(std::size_t index) const;
   bool real(std::size_t index) const { return tensor::is_real(type(index)); }
   bool boolean(std::size_t index) const { return has(index) && operands_[index]->boolean; }
+  bool bfloat16(std::size_t index) const { return has(index) && operands_[index]->bfloat16; }
   /// In the graph.
   ValueId value(std::size_t index);
   /// As a tensor that the model owns, when it is a float tensor that is known now; else as value().
@@ -44,6 +46,8 @@ class Call {
   bool can_turn(std::size_t index) const;
   /// Is its value known now?
   bool known(std::size_t index) const { return has(index) && operands_[index]->known(); }
+  /// Is it known from nodes alone, and so nothing that was learned?
+  bool literal(std::size_t index) const { return has(index) && operands_[index]->literal; }
   /// Does nobody else use it?
   bool sole(std::size_t index) const { return has(index) && operands_[index]->uses <= 1; }
   /// Numbers of an operand that has to be known now: sizes, whole numbers, any numbers. At most kExtentsMax.

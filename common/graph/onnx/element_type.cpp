@@ -6,11 +6,11 @@ namespace trainyard::graph::onnx_file {
 namespace {
 
 /// Names of TensorProto.DataType in the order of their numbers, of later schemas too.
-constexpr const char* names[] = {"undefined",      "float",    "uint8",        "int8",           "uint16",
-                                 "int16",          "int32",    "int64",        "string",         "bool",
-                                 "float16",        "double",   "uint32",       "uint64",         "complex64",
-                                 "complex128",     "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2",
-                                 "float8e5m2fnuz", "uint4",    "int4",         "float4e2m1"};
+constexpr const char* names[] = {
+    "undefined", "float",      "uint8",      "int8",         "uint16",         "int16",      "int32",
+    "int64",     "string",     "bool",       "float16",      "double",         "uint32",     "uint64",
+    "complex64", "complex128", "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
+    "uint4",     "int4",       "float4e2m1", "float8e8m0",   "uint2",          "int2"};
 
 }  // namespace
 
@@ -19,8 +19,9 @@ Result<ElementType> element_type(std::int32_t onnx_type) {
     case onnx::TensorProto::FLOAT:
     case onnx::TensorProto::DOUBLE:
     case onnx::TensorProto::FLOAT16:
-    case onnx::TensorProto::BFLOAT16:
       return ElementType{DType::f32};
+    case onnx::TensorProto::BFLOAT16:
+      return ElementType{.type = DType::f32, .bfloat16 = true};
     case onnx::TensorProto::INT8:
     case onnx::TensorProto::INT16:
     case onnx::TensorProto::UINT16:

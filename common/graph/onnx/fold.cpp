@@ -110,6 +110,8 @@ Result<std::optional<std::vector<TermPtr>>> Folding::fold(const Operator& op, co
       std::memcpy(constant.bytes.data(), (*program)->result(memory, i), constant.bytes.size());
     term.constant = std::make_shared<const Constant>(std::move(constant));
     term.value = kAbsent;
+    term.literal = std::ranges::all_of(
+        operands, [](const TermPtr& one) { return !one || one->literal || one->of.type != DType::f32; });
   }
   return Folded(std::move(*results));
 }

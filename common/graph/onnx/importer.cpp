@@ -19,7 +19,10 @@ Result<int> version_of(const onnx::ModelProto& model) {
   std::int64_t version = 0;
   for (const auto& set : model.opset_import())
     if (own_domain(set.domain())) version = set.version();
-  if (version == 0) return Error{Errc::invalid, "the ONNX file names no operator set of ai.onnx"};
+  if (version == 0 && model.opset_import_size() == 0)
+    return Error{Errc::invalid, "the ONNX file names no operator set"};
+  if (version == 0)
+    return Error{Errc::refused, "the ONNX file uses no operator set of ai.onnx, but only others"};
   if (version < kOpsetMin || version > kOpsetKnown)
     return Error{Errc::refused,
                  format("the ONNX file uses operator set {}; {} to {} are read. Export it with {}", version,
@@ -82,6 +85,7 @@ class Importer {
       term->name = tensor.name();
       term->of = *of;
       term->boolean = tensor.data_type() == onnx::TensorProto::BOOL;
+      term->bfloat16 = tensor.data_type() == onnx::TensorProto::BFLOAT16;
       term->stored = &tensor;
       if (auto ok = insert(std::move(term)); !ok) return ok;
     }
@@ -96,7 +100,9 @@ class Importer {
       term->name = input.name;
       term->of = input.of;
       term->boolean = input.boolean;
+      term->bfloat16 = input.bfloat16;
       term->value = scope_.builder().input(input.name, input.of);
+      if (input.fixed_batch > 0) scope_.set_fixed_batch(input.fixed_batch);
       if (auto ok = insert(std::move(term)); !ok) return ok;
     }
     for (const auto& [name, constant] : options_.constants) {
@@ -106,8 +112,10 @@ class Importer {
       term->of = constant.of;
       term->constant = std::make_shared<const Constant>(constant);
       for (const auto& input : graph_.input())
-        if (input.name() == name)
+        if (input.name() == name) {
           term->boolean = input.type().tensor_type().elem_type() == onnx::TensorProto::BOOL;
+          term->bfloat16 = input.type().tensor_type().elem_type() == onnx::TensorProto::BFLOAT16;
+        }
       if (auto ok = insert(std::move(term)); !ok) return ok;
     }
     return {};

@@ -95,8 +95,11 @@ class Reader {
     const auto type = element_type(input.type().tensor_type().elem_type());
     if (!type) return type.error();
     std::vector<std::int64_t> out;
+    std::int64_t fixed_batch = 0;
     if (const auto it = options_.shapes.find(input.name()); it != options_.shapes.end()) {
       out = it->second;
+      const bool opened = !out.empty() && out[0] == tensor::kBatch && dims(input).size() > 0;
+      if (opened && dims(input).Get(0).has_dim_value()) fixed_batch = dims(input).Get(0).dim_value();
     } else if (!input.type().tensor_type().has_shape()) {
       return Error{Errc::refused, "has no shape; tell it"};
     } else {
@@ -113,7 +116,8 @@ class Reader {
     if (static_cast<std::uint64_t>(bytes) > kTensorBytesMax / static_cast<std::uint64_t>(batch))
       return Error{Errc::invalid, format("{} for a batch of {} takes more than {}", Shape(out).text(), batch,
                                          size_text(kTensorBytesMax))};
-    return Input{input.name(), Signature(Shape(std::move(out)), type->type), type->boolean};
+    return Input{input.name(), Signature(Shape(std::move(out)), type->type), type->boolean, type->bfloat16,
+                 fixed_batch};
   }
 
   const OnnxImport& options_;

@@ -12,7 +12,8 @@ namespace trainyard::graph::onnx_file {
 struct Input {
   std::string name;
   Signature of;
-  bool boolean = false;
+  bool boolean = false, bfloat16 = false;
+  std::int64_t fixed_batch = 0;  // what the file says where the caller opened the batch; else 0
 };
 
 /// The inputs that are neither initializers nor told as constants, in their order.

@@ -43,4 +43,8 @@ Result<Model> import_onnx(std::string_view bytes, const OnnxImport& options = {}
 /// The same of a file; data beside it are read from its folder only. Errc::not_found, Errc::io.
 Result<Model> import_onnx_file(const std::string& path, const OnnxImport& options = {});
 
+/// The file of what a prediction runs, with these values of all tensors: operator set 17, inputs and results
+/// under their names, the batch as dimension "batch". Errc::refused names what has no counterpart in ONNX.
+Result<std::string> export_onnx(const Model& model, std::span<const float> values);
+
 }  // namespace trainyard::graph

@@ -16,7 +16,8 @@ bool is_vector(const Shape& shape) {
 
 /// A known tensor beside something that is learned is a bias or a scale; masks and numbers are not.
 ValueId beside(Call& c, std::size_t index, ValueId other) {
-  if (!c.known(index) || !c.real(index) || !c.ok() || !c.learned(other) || c.shape(index).elements() < 2)
+  if (!c.known(index) || c.literal(index) || !c.real(index) || !c.ok() || !c.learned(other) ||
+      c.shape(index).elements() < 2)
     return c.value(index);
   constexpr float mask_least = 1e4f;  // what masks add to scores is beyond
   const auto constant = c.constant(index);
@@ -101,8 +102,7 @@ void is_inf(Call& c) {
 void cast_to(Call& c, std::int32_t onnx_type) {
   const auto to = element_type(onnx_type);
   if (!to) return c.fail(to.error());
-  if (!c.require(onnx_type != onnx::TensorProto::BFLOAT16, "values of bfloat16 are not computed with"))
-    return;
+  if (!c.require(!to->bfloat16, "values of bfloat16 are not computed with")) return;
   if (to->boolean == c.boolean(0) && to->type == c.type(0)) return c.pass(0);
   const ValueId x = c.value(0);
   if (!to->boolean) {
@@ -129,6 +129,7 @@ void cast_like(Call& c) {
     if (to == type) cast_to(c, onnx_type);
   };
   if (c.boolean(1)) return cast_to(c, onnx::TensorProto::BOOL);
+  if (c.bfloat16(1)) return cast_to(c, onnx::TensorProto::BFLOAT16);
   same(DType::f32, onnx::TensorProto::FLOAT);
   same(DType::i32, onnx::TensorProto::INT32);
   same(DType::i64, onnx::TensorProto::INT64);

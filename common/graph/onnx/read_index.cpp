@@ -44,7 +44,8 @@ void gather(Call& c) {
   a.axis = c.integer("axis", 0);
   if (!inside_axis(c, 1, a.axis)) return;
   // A table whose rows are looked up is an embedding.
-  const ValueId x = c.known(0) && !c.known(1) && c.shape(0).rank() >= 2 ? c.weight(0) : c.value(0);
+  const ValueId x =
+      c.known(0) && !c.literal(0) && !c.known(1) && c.shape(0).rank() >= 2 ? c.weight(0) : c.value(0);
   c.give(c.add(Kind::gather, a, {x, c.value(1)}), 0, c.boolean(0));
 }
 

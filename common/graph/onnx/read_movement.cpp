@@ -22,6 +22,9 @@ std::vector<std::int64_t> dimensions(Call& c, const std::vector<Extent>& extents
 std::vector<std::int64_t> reshaped(Call& c, std::vector<Extent> to, bool zero_is_zero) {
   const Shape& x = c.shape(0);
   std::optional<std::size_t> rest;
+  // A file that fixes the batch names it here; the caller has opened it.
+  const bool names_batch = !to.empty() && x.rank() > 0 && x[0] == tensor::kBatch && c.fixed_batch() > 0;
+  if (names_batch && to[0] == Extent{c.fixed_batch(), false}) to[0] = {1, true};
   for (std::size_t i = 0; i < to.size(); ++i) {
     if (to[i] == Extent{0, false} && !zero_is_zero) {
       if (!c.require(i < x.rank(), "a 0 as extent {} of what {} becomes", i, x.text())) return {};

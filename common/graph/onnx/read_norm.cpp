@@ -81,15 +81,30 @@ void lrn(Call& c) {
   c.give(c.add(Kind::lrn, a, {c.value(0)}));
 }
 
-/// x / its p-norm along an axis; where that is 0, 0.
+/// x / its p-norm along an axis; no number where that is 0.
 void lp_normalization(Call& c) {
   const std::int64_t p = c.integer("p", 2, 1, 2);
   Attributes a;
   a.reduction = p == 1 ? ops::Reduction::l1 : ops::Reduction::l2;
   a.axes = {c.integer("axis", -1)};
-  const ValueId x = c.value(0), norm = c.add(Kind::reduce, a, {x});
-  const ValueId is_zero = c.binary(Arithmetic::equal, norm, c.scalar(0));
-  c.give(c.binary(Arithmetic::divide, x, c.add(Kind::where, {}, {is_zero, c.scalar(1), norm})));
+  const ValueId x = c.value(0);
+  c.give(c.binary(Arithmetic::divide, x, c.add(Kind::reduce, a, {x})));
+}
+
+/// x / sqrt(mean square + epsilon) * scale (Zhang, Sennrich, 2019), over the axes from `axis` to the last.
+void rms_norm(Call& c) {
+  const double epsilon = c.number("epsilon", 1e-5f);
+  c.integer("stash_type", 1, 1, 1);
+  Attributes a;
+  a.reduction = ops::Reduction::mean;
+  const std::size_t rank = c.shape(0).rank();
+  for (std::int64_t axis = c.axis(c.integer("axis", -1), rank); axis < static_cast<std::int64_t>(rank);
+       ++axis)
+    a.axes.push_back(axis);
+  const ValueId x = c.value(0), square = c.add(Kind::reduce, a, {c.unary(Function::square, x)});
+  const ValueId root = c.unary(Function::sqrt, c.binary(Arithmetic::add, square, c.scalar(epsilon)));
+  const ValueId y = c.binary(Arithmetic::divide, x, root);
+  c.give(c.binary(Arithmetic::multiply, y, c.weight(1, TensorKind::bias)));
 }
 
 /// (x - mean) / (deviation + 1e-9); the small number is that of the operator.
@@ -106,13 +121,10 @@ void mean_variance(Call& c) {
 }
 
 constexpr Operator operators[] = {
-    {"BatchNormalization", 7, batch_norm},
-    {"LayerNormalization", 17, layer_norm},
-    {"InstanceNormalization", 6, instance_norm},
-    {"GroupNormalization", 18, group_norm},
-    {"LRN", 1, lrn},
-    {"LpNormalization", 1, lp_normalization},
-    {"MeanVarianceNormalization", 9, mean_variance},
+    {"BatchNormalization", 7, batch_norm},       {"LayerNormalization", 17, layer_norm},
+    {"InstanceNormalization", 6, instance_norm}, {"GroupNormalization", 18, group_norm},
+    {"RMSNormalization", 23, rms_norm},          {"LRN", 1, lrn},
+    {"LpNormalization", 1, lp_normalization},    {"MeanVarianceNormalization", 9, mean_variance},
 };
 
 }  // namespace

@@ -65,8 +65,10 @@ class Resizing {
 
   ValueId run(ValueId x, const std::vector<Target>& targets) {
     std::vector<std::int64_t> changed;
+    const Shape from = c_.shape_of(x);
+    if (!c_.ok() || from.rank() != targets.size()) return x;
     for (std::size_t i = 0; i < targets.size(); ++i)
-      if (targets[i].size != c_.shape(0)[i] || targets[i].scale != 0)
+      if (targets[i].size != from[i] || targets[i].scale != 0)
         changed.push_back(static_cast<std::int64_t>(i));
     while (!changed.empty() && c_.ok()) {
       std::vector<std::int64_t> pair{changed.back()};
@@ -192,7 +194,8 @@ std::vector<std::int64_t> all_axes(const Shape& x) {
   return out;
 }
 
-/// Upsample, and Resize as operator set 10 has it: scales only, from the first pixel on.
+/// Upsample, and Resize as operator set 10 has it: scales only, from the first pixel on. Where Resize makes
+/// an axis shorter its nearest pixel is the next one (onnxruntime does so; the operator did not say).
 void upsample(Call& c) {
   Attributes a;
   a.interpolation = interpolation_of(c);
@@ -202,7 +205,20 @@ void upsample(Call& c) {
   const bool attribute = c.version() < 9;
   scale_all(c, attribute ? c.number_list("scales") : c.numbers(1), all_axes(c.shape(0)), targets);
   const DType type = c.type(0);
-  const ValueId x = c.cast(c.value(0), DType::f32);
+  ValueId x = c.cast(c.value(0), DType::f32);
+  auto shorter = same_as(c.shape(0));
+  bool any = false;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i].scale == 0 || targets[i].scale >= 1) continue;
+    shorter[i] = targets[i];
+    targets[i].scale = 0;  // done by then
+    any = true;
+  }
+  if (any) {
+    Attributes ceiling = a;
+    ceiling.nearest_mode = NearestMode::ceil;
+    x = Resizing(c, ceiling, false, false).run(x, shorter);
+  }
   c.give(c.cast(Resizing(c, a, false, false).run(x, targets), type));
 }
 

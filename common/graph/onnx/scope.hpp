@@ -16,12 +16,14 @@ namespace trainyard::graph::onnx_file {
 struct Term {
   std::string name;
   Signature of;
-  bool boolean = false;
+  bool boolean = false, bfloat16 = false;
   std::uint32_t uses = 0;
   ValueId value = kAbsent;                    // once the graph has it
   const onnx::TensorProto* stored = nullptr;  // not decoded yet
   std::shared_ptr<const Constant> constant;
   std::shared_ptr<const Extents> extents;  // when some depend on the batch
+
+  bool literal = false;  // known from the file's nodes, not from its weights
 
   bool known() const { return stored != nullptr || constant != nullptr; }
 };
@@ -34,6 +36,9 @@ class Scope {
       : builder_(batch_max), folder_(folder), folds_(folds) {}
 
   bool folds() const { return folds_; }
+  /// The batch that the file fixes, where the caller opened it; else 0.
+  std::int64_t fixed_batch() const { return fixed_batch_; }
+  void set_fixed_batch(std::int64_t batch) { fixed_batch_ = batch; }
 
   Builder& builder() { return builder_; }
   /// Of a known term.
@@ -59,6 +64,7 @@ class Scope {
   Builder builder_;
   Folder& folder_;
   const bool folds_;
+  std::int64_t fixed_batch_ = 0;
   std::vector<bool> learned_;
   std::vector<float> given_;
 };

@@ -16,6 +16,7 @@ namespace trainyard::graph::onnx_file {
 struct ElementType {
   DType type = DType::f32;
   bool boolean = false;
+  bool bfloat16 = false;  // as the file has it; here it is float
 };
 /// Errc::refused names the type: "string", "complex64".
 Result<ElementType> element_type(std::int32_t onnx_type);

@@ -89,12 +89,13 @@ std::vector<graph::NamedTensor> named_tensors(graph::Network& network) {
 }
 
 Status load_weights(graph::Network& network, std::string_view bytes) {
-  auto tensors = graph::from_safetensors(bytes);
-  if (!tensors) return tensors.error();
+  const auto file = graph::from_safetensors(bytes);
+  if (!file) return file.error();
+  const auto& tensors = file->tensors;
   for (const graph::TensorInfo& info : network.tensors()) {
     const auto it =
-        std::find_if(tensors->begin(), tensors->end(), [&](const auto& t) { return t.name == info.name; });
-    if (it == tensors->end()) return Error{Errc::corrupt, format("has no tensor '{}'", info.name)};
+        std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == info.name; });
+    if (it == tensors.end()) return Error{Errc::corrupt, format("has no tensor '{}'", info.name)};
     if (it->shape != info.shape)
       return Error{Errc::corrupt, format("tensor '{}' has another shape than the model", info.name)};
     std::copy(it->values.begin(), it->values.end(),

@@ -13,6 +13,7 @@
 #include "common/data/dataset.hpp"
 #include "common/data/loader.hpp"
 #include "common/graph/network.hpp"
+#include "common/graph/safetensors.hpp"
 #include "daemons/trainer/bundle/evaluation.hpp"
 #include "daemons/trainer/chief.hpp"
 

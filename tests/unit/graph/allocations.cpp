@@ -15,7 +15,7 @@ std::size_t trainyard::graph::test::largest_allocation(bool reset) {
   return largest;
 }
 
-#if !defined(__SANITIZE_ADDRESS__)  // which brings its own and wants to see every pair
+#if !defined(SANITIZED)  // a sanitizer brings its own and wants to see every pair
 void* operator new(std::size_t size) {
   ++counted;
   if (size > largest) largest = size;
