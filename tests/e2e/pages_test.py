@@ -38,10 +38,11 @@ class Pages(harness.Workspace):
 
     def look(self, page, width):
         """What a browser makes of a page of the site."""
-        (self.site / "frame.html").write_text(FRAME.format(page=page, width=width))
+        frame = f"{width}-{page}"  # of its own, or the browser shows the one that it has kept
+        (self.site / frame).write_text(FRAME.format(page=page, width=width))
         done = subprocess.run([self.browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
                                f"--user-data-dir={self.path}/browser", "--window-size=1400,1200",
-                               f"{self.address}/frame.html"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                               f"{self.address}/{frame}"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=90)
         title = re.search(r"<title>(.*?)</title>", done.stdout)
         self.assertTrue(title, done.stderr[-1000:])
