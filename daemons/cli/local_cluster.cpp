@@ -113,19 +113,20 @@ Status wait_for_nodes(const LocalCluster& cluster) {
 }
 
 LocalProcess master_process(const ClusterPlan& plan) {
-  return {.name = "master",
-          .command = {runtime::binary_directory() + "/trainyard-master", "--log-level", plan.log_level,
-                      "--set", format("master.listen=127.0.0.1:{}", plan.port), "--set",
-                      format("master.state_dir={}/master", plan.directory)},
-          .log = plan.directory + "/master.log"};
+  return {
+      .name = "master",
+      .command = {runtime::binary_directory() + "/trainyard-master", "--log-level", plan.log_level,
+                  "--log-format", plan.log_format, "--set", format("master.listen=127.0.0.1:{}", plan.port),
+                  "--set", format("master.state_dir={}/master", plan.directory)},
+      .log = plan.directory + "/master.log"};
 }
 
 LocalProcess executor_process(const ClusterPlan& plan, std::uint32_t number, const std::string& endpoint) {
   const std::string name = format("node-{}", number);
-  LocalProcess process{
-      .name = name,
-      .command = {runtime::binary_directory() + "/trainyard-executor", "--log-level", plan.log_level},
-      .log = format("{}/{}.log", plan.directory, name)};
+  LocalProcess process{.name = name,
+                       .command = {runtime::binary_directory() + "/trainyard-executor", "--log-level",
+                                   plan.log_level, "--log-format", plan.log_format},
+                       .log = format("{}/{}.log", plan.directory, name)};
   const auto set = [&process](const std::string& text) {
     process.command.push_back("--set");
     process.command.push_back(text);

@@ -37,7 +37,7 @@ struct ClusterPlan {
   std::uint32_t gpus = 0;   // fake ones of each executor, for trying placement; 0: as detected
   std::uint16_t port = 0;   // of the master; 0 picks a free one
   Duration orphan_after{};  // tasks stop when the master is away so long; 0: never
-  std::string log_level = "info";
+  std::string log_level = "info", log_format = "text";
 };
 
 /// $XDG_STATE_HOME/trainyard, or ~/.local/state/trainyard.

@@ -27,7 +27,8 @@ void describe(CLI::App& app, Context& context) {
   app.add_option("--log-level", context.log_level,
                  "Of the daemons that are started: debug, info, warn, error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
-  app.add_option("--log-format", context.log_format, "text or json")->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--log-format", context.log_format, "Of the daemons that are started: text or json")
+      ->check(CLI::IsMember({"text", "json"}));
   app.require_subcommand(1);
   app.fallthrough();
   app.footer(

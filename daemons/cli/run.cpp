@@ -30,7 +30,8 @@ struct Options {
 /// A cluster in a temporary directory that ends with this value.
 class EphemeralCluster {
  public:
-  static Result<std::unique_ptr<EphemeralCluster>> start(std::uint32_t executors, double cpus_needed) {
+  static Result<std::unique_ptr<EphemeralCluster>> start(std::uint32_t executors, double cpus_needed,
+                                                         const Context& context) {
     const char* base = std::getenv("TMPDIR");
     std::string directory =
         std::string(base == nullptr || *base != '/' ? "/tmp" : base) + "/trainyard-run-XXXXXX";
@@ -40,7 +41,11 @@ class EphemeralCluster {
     }
     // A laptop runs any gang, slowly: each executor offers at least what the job asks for.
     const double detected = std::max(1u, std::thread::hardware_concurrency());
-    ClusterPlan plan{.directory = directory, .executors = executors, .orphan_after = 15s};
+    ClusterPlan plan{.directory = directory,
+                     .executors = executors,
+                     .orphan_after = 15s,
+                     .log_level = context.log_level,
+                     .log_format = context.log_format};
     if (cpus_needed > detected) plan.cpus = std::ceil(cpus_needed);
     auto cluster = start_cluster(plan);
     if (!cluster) {
@@ -94,7 +99,7 @@ int run(const Options& options, const Context& context) {
   std::unique_ptr<EphemeralCluster> own;
   if (!target->configured) {
     if (auto checked = check_paths(*spec); !checked) return fail(checked.error());
-    auto started = EphemeralCluster::start(options.executors, cpus_needed(*spec));
+    auto started = EphemeralCluster::start(options.executors, cpus_needed(*spec), context);
     if (!started) return was_interrupted() ? exit_interrupted : fail(started.error());
     own = std::move(*started);
     const auto endpoint = net::parse_endpoint(own->endpoint());

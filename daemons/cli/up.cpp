@@ -52,6 +52,7 @@ bool any_alive(const LocalCluster& cluster) {
 int up(const Options& options, const Context& context) {
   ClusterPlan plan = options.plan;
   plan.log_level = context.log_level;
+  plan.log_format = context.log_format;
   if (plan.directory.empty()) plan.directory = default_cluster_directory();
   std::error_code failed;
   plan.directory = std::filesystem::absolute(plan.directory, failed).lexically_normal().string();

@@ -74,8 +74,9 @@ std::string progress_of(const Job& job) {
   const bool by_step = job.progress.steps > 0;
   const std::uint64_t whole = std::max<std::uint64_t>(by_step ? job.progress.steps : epochs, 1);
   const std::uint64_t part = done ? whole : by_step ? job.progress.step : std::min(epoch, whole);
-  return format("<span><progress max=\"{}\" value=\"{}\"></progress><small>epoch {} of {}</small></span>",
-                whole, part, epoch, epochs);
+  const std::string of = epochs > 0 ? format(" of {}", epochs) : "";
+  return format("<span><progress max=\"{}\" value=\"{}\"></progress><small>epoch {}{}</small></span>", whole,
+                part, epoch, of);
 }
 
 std::string job_row(JobId id, const Job& job) {

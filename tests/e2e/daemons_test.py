@@ -60,6 +60,14 @@ class Daemons(harness.Workspace):
             self.assertIn(expected, self.log("trainyard-master"))
         self.assertEqual(harness.fetch(address, "/healthz")[0], 200)
 
+    def test_up_hands_the_log_options_on_to_its_daemons(self):
+        self.up("--executors", 1, "--log-format", "json", "--log-level", "debug")
+        for name in ("master", "node-1"):
+            for line in (self.path / "cluster" / f"{name}.log").read_text().splitlines():
+                self.assertEqual(set(json.loads(line)), {"time", "level", "daemon", "message"})
+        for process in self.cluster()["processes"]:
+            self.assertIn("debug", process["command"])
+
     def test_health_readiness_and_metrics_are_served(self):
         self.master()
         address = (self.path / "m" / "endpoint").read_text()

@@ -20,6 +20,11 @@ document.title = JSON.stringify({{wide: d.documentElement.scrollWidth, images: d
   rows: d.querySelectorAll('tr').length, bars: d.querySelectorAll('.bar').length}})"></iframe>"""
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
 class Pages(harness.Workspace):
     def setUp(self):
         super().setUp()
@@ -28,9 +33,7 @@ class Pages(harness.Workspace):
             self.skipTest("no Chromium")
         self.site = self.path / "site"
         self.site.mkdir()
-        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(self.site))
-        handler.log_message = lambda *_: None
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(self.site)))
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         threading.Thread(target=server.serve_forever, daemon=True).start()

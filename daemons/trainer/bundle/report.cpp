@@ -45,7 +45,7 @@ svg { display: block; width: 100%; height: auto; } svg text { fill: var(--quiet)
 .card { background: var(--soft); border-radius: .5rem; overflow: hidden; }
 .card img { display: block; width: 100%; height: 11rem; object-fit: cover; }
 .card > div { padding: .7rem .8rem; } .card p { margin: 0 0 .5rem; overflow-wrap: anywhere; }
-.card .name { font-size: 12px; color: var(--quiet);
+.card .name { margin: .5rem 0 0; font-size: 12px; color: var(--quiet);
   overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .bar { display: grid; grid-template-columns: 6rem 1fr 3.2rem; gap: .5rem; align-items: center;
   font-size: 13px; }
