@@ -12,7 +12,8 @@ inline constexpr std::size_t states_max = 3;
 
 /// Values out of place: `next` overlaps nothing else.
 struct Block {
-  const float* gradient = nullptr;  // times Numbers::scale
+  const float* gradient = nullptr;  // plus `other`, times Numbers::scale
+  const float* other = nullptr;     // or null
   const float* value = nullptr;
   float* next = nullptr;
   float* state[states_max] = {};

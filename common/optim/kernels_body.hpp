@@ -68,34 +68,39 @@ void average(const float* __restrict values, float* __restrict average, std::siz
   for (std::size_t i = 0; i < length; ++i) average[i] += add * (values[i] - average[i]);
 }
 
+template <bool two>
 void sgd(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
+  const float* __restrict other = block.other;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i)
-    next[i] = value[i] - rate * (scale * gradient[i] + decay * value[i]);
+    next[i] = value[i] - rate * (scale * (two ? gradient[i] + other[i] : gradient[i]) + decay * value[i]);
 }
 
-template <bool ahead>
+template <bool two, bool ahead>
 void with_velocity(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
+  const float* __restrict other = block.other;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict velocity = block.state[0];
   const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = scale * gradient[i] + decay * value[i];
+    const float g = scale * (two ? gradient[i] + other[i] : gradient[i]) + decay * value[i];
     const float v = momentum * velocity[i] + g;
     velocity[i] = v;
     next[i] = value[i] - rate * (ahead ? g + momentum * v : v);
   }
 }
 
+template <bool two>
 void adam(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
+  const float* __restrict other = block.other;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict first = block.state[0];
@@ -106,7 +111,7 @@ void adam(const Block& block, const Numbers& numbers) {
   const float epsilon = numbers.epsilon, root = numbers.second_root;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = scale * gradient[i] + decay * value[i];
+    const float g = scale * (two ? gradient[i] + other[i] : gradient[i]) + decay * value[i];
     const float m = keep_first * first[i] + add_first * g;
     const float s = keep_second * second[i] + add_second * (g * g);
     first[i] = m;
@@ -115,24 +120,27 @@ void adam(const Block& block, const Numbers& numbers) {
   }
 }
 
+template <bool two>
 void adagrad(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
+  const float* __restrict other = block.other;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict squares = block.state[0];
   const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, epsilon = numbers.epsilon;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = scale * gradient[i] + decay * value[i];
+    const float g = scale * (two ? gradient[i] + other[i] : gradient[i]) + decay * value[i];
     const float s = squares[i] + g * g;
     squares[i] = s;
     next[i] = value[i] - rate * g / (__builtin_sqrtf(s) + epsilon);
   }
 }
 
-template <bool centered, bool moving>
+template <bool two, bool centered, bool moving>
 void root_mean_square(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
+  const float* __restrict other = block.other;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict squares = block.state[0];
@@ -142,7 +150,7 @@ void root_mean_square(const Block& block, const Numbers& numbers) {
   const float keep = numbers.keep[1], add = numbers.add[1], epsilon = numbers.epsilon;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = scale * gradient[i] + decay * value[i];
+    const float g = scale * (two ? gradient[i] + other[i] : gradient[i]) + decay * value[i];
     const float s = keep * squares[i] + add * (g * g);
     squares[i] = s;
     float variance = s;
@@ -161,17 +169,22 @@ void root_mean_square(const Block& block, const Numbers& numbers) {
   }
 }
 
+template <bool two>
 void rmsprop(const Block& block, const Numbers& numbers) {
   const bool moving = block.state[1] != nullptr, centered = block.state[2] != nullptr;
   if (centered) {
-    moving ? root_mean_square<true, true>(block, numbers) : root_mean_square<true, false>(block, numbers);
+    moving ? root_mean_square<two, true, true>(block, numbers)
+           : root_mean_square<two, true, false>(block, numbers);
   } else {
-    moving ? root_mean_square<false, true>(block, numbers) : root_mean_square<false, false>(block, numbers);
+    moving ? root_mean_square<two, false, true>(block, numbers)
+           : root_mean_square<two, false, false>(block, numbers);
   }
 }
 
+template <bool two>
 void ftrl(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
+  const float* __restrict other = block.other;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict linear = block.state[0];
@@ -180,7 +193,7 @@ void ftrl(const Block& block, const Numbers& numbers) {
               inverse = numbers.inverse_rate;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = scale * gradient[i];
+    const float g = scale * (two ? gradient[i] + other[i] : gradient[i]);
     const float n = squares[i] + g * g;
     const float root = __builtin_sqrtf(n);
     const float z = linear[i] + (g - (root - __builtin_sqrtf(squares[i])) * inverse * value[i]);
@@ -192,22 +205,27 @@ void ftrl(const Block& block, const Numbers& numbers) {
   }
 }
 
+template <bool two>
 void lars(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
+  const float* __restrict other = block.other;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict velocity = block.state[0];
   const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float v = momentum * velocity[i] + rate * (scale * gradient[i] + decay * value[i]);
+    const float v = momentum * velocity[i] +
+                    rate * (scale * (two ? gradient[i] + other[i] : gradient[i]) + decay * value[i]);
     velocity[i] = v;
     next[i] = value[i] - v;
   }
 }
 
+template <bool two>
 void lamb_direction(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
+  const float* __restrict other = block.other;
   const float* __restrict value = block.value;
   float* __restrict next = block.next;
   float* __restrict first = block.state[0];
@@ -217,7 +235,7 @@ void lamb_direction(const Block& block, const Numbers& numbers) {
   const float keep_second = numbers.keep[1], add_second = numbers.add[1], root = numbers.second_root;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = scale * gradient[i];
+    const float g = scale * (two ? gradient[i] + other[i] : gradient[i]);
     const float m = keep_first * first[i] + add_first * g;
     const float s = keep_second * second[i] + add_second * (g * g);
     first[i] = m;
@@ -231,21 +249,28 @@ void step(const float* __restrict value, float* __restrict next, std::size_t len
   for (std::size_t i = 0; i < length; ++i) next[i] = value[i] - rate * next[i];
 }
 
+using Rule = void (*)(const Block&, const Numbers&);
+
+template <Rule one, Rule two>
+void by_parts(const Block& block, const Numbers& numbers) {
+  block.other == nullptr ? one(block, numbers) : two(block, numbers);
+}
+
 constexpr Kernels named(const char* name) {
   return {name,
           sum,
           clamp,
           square_sum,
           average,
-          sgd,
-          with_velocity<false>,
-          with_velocity<true>,
-          adam,
-          adagrad,
-          rmsprop,
-          ftrl,
-          lars,
-          lamb_direction,
+          by_parts<sgd<false>, sgd<true>>,
+          by_parts<with_velocity<false, false>, with_velocity<true, false>>,
+          by_parts<with_velocity<false, true>, with_velocity<true, true>>,
+          by_parts<adam<false>, adam<true>>,
+          by_parts<adagrad<false>, adagrad<true>>,
+          by_parts<rmsprop<false>, rmsprop<true>>,
+          by_parts<ftrl<false>, ftrl<true>>,
+          by_parts<lars<false>, lars<true>>,
+          by_parts<lamb_direction<false>, lamb_direction<true>>,
           step};
 }
 

@@ -18,7 +18,7 @@ static_assert(kernels::states_max == rule_arrays_max);
 
 constexpr std::size_t contributors_max = 1024;
 
-/// The gradient of a slice, a block at a time. The block stays valid until the next one is asked for.
+/// The gradient of a slice, a block at a time.
 class Blocks {
  public:
   Blocks(const Gradient& gradient, std::size_t length, const Kernels& set)
@@ -30,28 +30,45 @@ class Blocks {
     }
   }
 
-  /// A gradient of one part needs no sum: its values are used where they lie, and the rule scales them.
-  bool lies_ready() const { return gradient_.parts.size() == 1 && !gradient_.bound; }
-
-  /// Calls use(begin, length, gradient) for each block in order; unscaled.
+  /// Calls use(begin, length, mean) for each block in order; the mean stays valid for the call.
   template <typename Use>
-  void each_ready(Use use) const {
-    for (std::size_t begin = 0; begin < length_; begin += kernels::block_floats)
-      use(begin, std::min(kernels::block_floats, length_ - begin), parts_[0] + begin);
-  }
-
-  /// Calls use(begin, length, gradient) for each block in order.
-  template <typename Use>
-  void each(Use use) {
-    for (std::size_t begin = 0; begin < length_; begin += kernels::block_floats) {
-      const std::size_t length = std::min(kernels::block_floats, length_ - begin);
+  void each_mean(Use use) {
+    each(0, [&](std::size_t begin, std::size_t length) {
       set_.sum(parts_.data(), gradient_.parts.size(), begin, length, gradient_.scale, sum_.data());
       if (gradient_.bound) set_.clamp(sum_.data(), length, *gradient_.bound);
       use(begin, length, sum_.data());
-    }
+    });
   }
 
+  /// As a rule takes it: what is left to scale and to add, it does in its own pass. Calls use(begin, length,
+  /// gradient, other) with two parts of the sum, or one and null, still to be multiplied by scale().
+  /// `lead`: length of the first block, where it is to be shorter than the others.
+  template <typename Use>
+  void each_part(std::size_t lead, Use use) {
+    const std::size_t count = gradient_.parts.size();
+    if (gradient_.bound || count == 0) {
+      each_mean([&](std::size_t begin, std::size_t length, const float* mean) {
+        use(begin, length, mean, static_cast<const float*>(nullptr));
+      });
+      return;
+    }
+    each(lead, [&](std::size_t begin, std::size_t length) {
+      if (count > 2) set_.sum(parts_.data(), count - 1, begin, length, 1.0F, sum_.data());
+      use(begin, length, count > 2 ? sum_.data() : parts_[0] + begin,
+          count > 1 ? parts_[count - 1] + begin : nullptr);
+    });
+  }
+  float scale() const { return gradient_.bound || gradient_.parts.empty() ? 1.0F : gradient_.scale; }
+
  private:
+  template <typename Use>
+  void each(std::size_t lead, Use use) const {
+    std::size_t begin = std::min(lead, length_);
+    if (begin > 0) use(std::size_t{0}, begin);
+    for (; begin < length_; begin += kernels::block_floats)
+      use(begin, std::min(kernels::block_floats, length_ - begin));
+  }
+
   const Gradient& gradient_;
   const std::size_t length_;
   const Kernels& set_;
@@ -59,8 +76,10 @@ class Blocks {
   std::array<const float*, contributors_max> parts_;
 };
 
-Block block_of(const Target& target, std::size_t begin, std::size_t length, const float* gradient) {
+Block block_of(const Target& target, std::size_t begin, std::size_t length, const float* gradient,
+               const float* other) {
   Block block{.gradient = gradient,
+              .other = other,
               .value = target.value.data() + begin,
               .next = target.next.data() + begin,
               .length = length};
@@ -141,6 +160,13 @@ Rule rule_of(const config::OptimizerSection& optimizer, const Kernels& set) {
   return set.sgd;
 }
 
+/// How many floats lie before the first whole cache line: stores that touch two lines cost twice. Not for
+/// sums, whose order must not depend on where memory happens to lie.
+std::size_t lead_of(const float* values) {
+  constexpr std::size_t line = 64;
+  return (line - reinterpret_cast<std::uintptr_t>(values) % line) % line / sizeof(float);
+}
+
 double ratio_or_one(double above, double below) { return above > 0 && below > 0 ? above / below : 1.0; }
 
 /// Times the rate of a lars slice. The norms cost a pass of their own.
@@ -148,7 +174,7 @@ double lars_ratio(const config::OptimizerSection& optimizer, const SliceRule& sl
                   Blocks& blocks, const Kernels& set) {
   if (slice.kind != ValueKind::weight) return 1.0;
   double values = 0, gradients = 0;
-  blocks.each([&](std::size_t begin, std::size_t length, const float* gradient) {
+  blocks.each_mean([&](std::size_t begin, std::size_t length, const float* gradient) {
     gradients += set.square_sum(gradient, length);
     values += set.square_sum(target.value.data() + begin, length);
   });
@@ -203,7 +229,7 @@ void update(const config::OptimizerSection& optimizer, double rate, std::uint64_
   if (slice.kind == ValueKind::buffer) {
     const Gradient means{gradient.parts, gradient.scale, std::nullopt};
     Blocks(means, target.value.size(), set)
-        .each([&](std::size_t begin, std::size_t length, const float* mean) {
+        .each_mean([&](std::size_t begin, std::size_t length, const float* mean) {
           std::copy_n(mean, length, target.next.data() + begin);
         });
     return;
@@ -214,23 +240,19 @@ void update(const config::OptimizerSection& optimizer, double rate, std::uint64_
   rate *= slice.rate;
   if (optimizer.kind == Kind::lars) rate *= lars_ratio(optimizer, slice, target, blocks, set);
   Numbers numbers = numbers_of(optimizer, rate, update, slice);
+  numbers.scale = blocks.scale();
   const Rule rule = rule_of(optimizer, set);
   const bool lamb = optimizer.kind == Kind::lamb;
   double values = 0, directions = 0;
-  const auto step = [&](std::size_t begin, std::size_t length, const float* mean) {
-    const Block block = block_of(target, begin, length, mean);
-    rule(block, numbers);
-    if (lamb) {
-      values += set.square_sum(block.value, length);
-      directions += set.square_sum(block.next, length);
-    }
-  };
-  if (blocks.lies_ready()) {
-    numbers.scale = gradient.scale;
-    blocks.each_ready(step);
-  } else {
-    blocks.each(step);
-  }
+  blocks.each_part(lamb ? 0 : lead_of(target.next.data()),
+                   [&](std::size_t begin, std::size_t length, const float* part, const float* other) {
+                     const Block block = block_of(target, begin, length, part, other);
+                     rule(block, numbers);
+                     if (lamb) {
+                       values += set.square_sum(block.value, length);
+                       directions += set.square_sum(block.next, length);
+                     }
+                   });
   if (lamb) finish_lamb(slice, rate, values, directions, target, set);
 }
 
@@ -239,7 +261,8 @@ double square_sum(const Gradient& gradient, std::size_t length) {
   const kernels::DenormalsAsZero denormals;
   Blocks blocks(gradient, length, set);
   double sum = 0;
-  blocks.each([&](std::size_t, std::size_t count, const float* mean) { sum += set.square_sum(mean, count); });
+  blocks.each_mean(
+      [&](std::size_t, std::size_t count, const float* mean) { sum += set.square_sum(mean, count); });
   return sum;
 }
 

@@ -221,6 +221,7 @@ void measure_sets(int rounds) {
   using optim::kernels::Kernels;
   std::vector<std::vector<float>> data(5, std::vector<float>(optim::kernels::block_floats, 0.1f));
   const optim::kernels::Block block{data[0].data(),
+                                    nullptr,
                                     data[1].data(),
                                     data[2].data(),
                                     {data[3].data(), data[4].data(), nullptr},

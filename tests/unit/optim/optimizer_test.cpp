@@ -205,15 +205,17 @@ std::vector<Case> cases() {
 
 TEST_CASE("a hundred steps of each rule follow the double-precision oracle", "[optim]") {
   const std::size_t size = 5003;  // more than two blocks and no multiple of a vector
+  std::size_t contributions = 0;
   for (const Case& one : cases()) {
-    INFO(one.name);
+    contributions = contributions % 4 + 1;
+    INFO(one.name << " of " << contributions);
     Random random{3};
     const auto first = normal(random, size);
     Owner owner(one.rule, one.slice, first);
     Oracle oracle(one.rule, one.slice, first);
     for (int step = 1; step <= 100; ++step) {
-      const std::vector<std::vector<float>> parts{normal(random, size), normal(random, size),
-                                                  normal(random, size)};
+      std::vector<std::vector<float>> parts;
+      for (std::size_t i = 0; i < contributions; ++i) parts.push_back(normal(random, size));
       const std::vector<std::span<const float>> spans(parts.begin(), parts.end());
       owner.step(0.01, static_cast<std::uint64_t>(step), {spans, 1.0f / 64, std::nullopt});
       std::vector<double> mean(size);
@@ -240,15 +242,16 @@ TEST_CASE("every instruction set gives the same bits", "[optim]") {
     const kernels::Kernels* const set = kernels::at(index);
     if (set == nullptr) continue;  // not of this processor
     INFO(set->name);
-    const auto run = [&](const kernels::Kernels& own, auto rule, std::size_t arrays) {
+    const auto run = [&](const kernels::Kernels& own, auto rule, std::size_t arrays, bool two) {
       Random same(4);
       std::vector<std::vector<float>> data;
-      for (std::size_t i = 0; i < 3 + arrays; ++i) data.push_back(normal(same, size));
-      for (std::size_t i = 3; i < data.size(); ++i) {
+      for (std::size_t i = 0; i < 4 + arrays; ++i) data.push_back(normal(same, size));
+      for (std::size_t i = 4; i < data.size(); ++i) {
         for (float& value : data[i]) value = std::abs(value);
       }
-      kernels::Block block{data[0].data(), data[1].data(), data[2].data(), {}, size};
-      for (std::size_t i = 0; i < arrays; ++i) block.state[i] = data[3 + i].data();
+      kernels::Block block{
+          data[0].data(), two ? data[1].data() : nullptr, data[2].data(), data[3].data(), {}, size};
+      for (std::size_t i = 0; i < arrays; ++i) block.state[i] = data[4 + i].data();
       const kernels::Numbers numbers{.scale = 0.7f,
                                      .rate = 0.01f,
                                      .decay = 0.1f,
@@ -268,7 +271,8 @@ TEST_CASE("every instruction set gives the same bits", "[optim]") {
     };
     using K = kernels::Kernels;
     const auto same = [&](auto rule, std::size_t arrays) {
-      return run(base, rule, arrays) == run(*set, rule, arrays);
+      return run(base, rule, arrays, false) == run(*set, rule, arrays, false) &&
+             run(base, rule, arrays, true) == run(*set, rule, arrays, true);
     };
     CHECK(same(&K::sgd, 0));
     CHECK(same(&K::momentum, 1));
@@ -347,4 +351,30 @@ TEST_CASE("what a rule keeps of tiny gradients is 0, not a denormal", "[optim]")
   CHECK(owner.arrays[1][0] == 0.0f);
   const volatile float tiny = 1e-19f;
   CHECK(tiny * tiny > 0.0f);  // the thread takes denormals as before
+}
+
+TEST_CASE("a rule adds the last part in its own pass, and gives the bits of the whole sum", "[optim]") {
+  const std::size_t size = 4100;
+  for (const Case& one : cases()) {
+    for (std::size_t contributions = 1; contributions <= 4; ++contributions) {
+      INFO(one.name << " of " << contributions);
+      Random random(6);
+      Owner parts_owner(one.rule, one.slice, normal(random, size));
+      Owner sum_owner = parts_owner;
+      for (std::uint64_t step = 1; step <= 3; ++step) {
+        std::vector<std::vector<float>> parts;
+        for (std::size_t i = 0; i < contributions; ++i) parts.push_back(normal(random, size));
+        const std::vector<std::span<const float>> spans(parts.begin(), parts.end());
+        std::vector<float> mean = parts[0];
+        for (std::size_t part = 1; part < contributions; ++part) {
+          for (std::size_t i = 0; i < size; ++i) mean[i] += parts[part][i];
+        }
+        for (float& value : mean) value *= 0.3f;
+        const std::vector<std::span<const float>> whole{mean};
+        parts_owner.step(0.01, step, {spans, 0.3f, std::nullopt});
+        sum_owner.step(0.01, step, {whole, 1.0f, std::nullopt});
+      }
+      CHECK(parts_owner.value == sum_owner.value);
+    }
+  }
 }
