@@ -48,7 +48,7 @@ std::vector<Tensor> layer_norm_and_back(Lab& lab, const LayerCase& at, const std
   return results;
 }
 
-TEST_CASE("layer normalizations and their gradients agree with plain loops", "[layer_norm]") {
+TEST_CASE("layer normalizations and their gradients agree with plain loops", "[layer_norm][lanes]") {
   Random random(1);
   for (const LayerCase& at : kLayers)
     for (std::size_t operands = 1; operands <= 3; ++operands) {
@@ -61,7 +61,8 @@ TEST_CASE("layer normalizations and their gradients agree with plain loops", "[l
     }
 }
 
-TEST_CASE("the values of a layer normalization have mean 0 and variance 1, far from 0 too", "[layer_norm]") {
+TEST_CASE("the values of a layer normalization have mean 0 and variance 1, far from 0 too",
+          "[layer_norm][lanes]") {
   Random random(2);
   const LayerCase at{{3, 300}, 1};
   Tensor x = random_tensor(random, at.x);
@@ -77,7 +78,7 @@ TEST_CASE("the values of a layer normalization have mean 0 and variance 1, far f
   }
 }
 
-TEST_CASE("the gradients of a layer normalization are its slopes", "[layer_norm]") {
+TEST_CASE("the gradients of a layer normalization are its slopes", "[layer_norm][lanes]") {
   Random random(3);
   for (const LayerCase& at : {LayerCase{{2, 5}, 1}, LayerCase{{2, 2, 4}, 2}, LayerCase{{2, 2, 3}, 1}}) {
     INFO(at.x.text() << " from axis " << at.axis);
@@ -122,7 +123,8 @@ std::vector<Tensor> group_norm_and_back(Lab& lab, const GroupCase& at, const std
   return {lab.take(made[0]), lab.take(back[0]), lab.take(back[1]), lab.take(back[2])};
 }
 
-TEST_CASE("group and instance normalizations and their gradients agree with plain loops", "[group_norm]") {
+TEST_CASE("group and instance normalizations and their gradients agree with plain loops",
+          "[group_norm][lanes]") {
   Random random(4);
   for (const GroupCase& at : kGroups) {
     INFO(at.x.text() << " in groups " << at.groups);
@@ -134,7 +136,7 @@ TEST_CASE("group and instance normalizations and their gradients agree with plai
   }
 }
 
-TEST_CASE("the gradients of a group normalization are its slopes", "[group_norm]") {
+TEST_CASE("the gradients of a group normalization are its slopes", "[group_norm][lanes]") {
   Random random(5);
   for (const GroupCase& at : {GroupCase{{2, 4, 2, 2}, 2}, GroupCase{{2, 3, 4}, 3}, GroupCase{{2, 6}, 2}}) {
     INFO(at.x.text() << " in groups " << at.groups);
@@ -250,7 +252,7 @@ const Shape kBatches[] = {{4, 1},        {7, 13},         {64, 33},         {1, 
                           {3, 40, 2, 3}, {2, 8, 2, 2, 2}, {12, 16, 12, 12}, {2, 20, 18, 18}, {9, 8, 3, 3}};
 
 TEST_CASE("batch normalizations take a sum and a rectifier along, and agree with plain loops",
-          "[batch_norm]") {
+          "[batch_norm][lanes]") {
   Random random(8);
   for (const Shape& x : kBatches)
     for (const Function function : {Function::identity, Function::relu, Function::relu6})
@@ -264,7 +266,7 @@ TEST_CASE("batch normalizations take a sum and a rectifier along, and agree with
 }
 
 TEST_CASE("batch normalizations with running statistics rectify, and agree with plain loops",
-          "[batch_norm]") {
+          "[batch_norm][lanes]") {
   Random random(9);
   for (const Shape& shape : kBatches)
     for (const auto& [function, sum] :
@@ -284,7 +286,7 @@ TEST_CASE("batch normalizations with running statistics rectify, and agree with 
 }
 
 TEST_CASE("the gradients of a batch normalization with its sum and rectifier are its slopes",
-          "[batch_norm]") {
+          "[batch_norm][lanes]") {
   Random random(10);
   for (const Shape& x : {Shape{6, 2}, Shape{2, 2, 3}, Shape{2, 3, 2, 2}})
     for (const Function function : {Function::identity, Function::relu, Function::relu6})

@@ -1,137 +1,325 @@
-#include "common/ops/cpu/onednn.hpp"
+#include <omp.h>
 
+#include <cmath>
+
+#include "common/ops/cpu/strips.hpp"
+
+// Two walks over the strips of a tensor: one for sums over each channel, of each piece by itself, and, when
+// those have been put together in the order of the pieces, one that computes. Each thread walks back over
+// what it has just read. Formulas: Ioffe, Szegedy, Batch Normalization, 2015, algorithm 1 and section 3.
 namespace trainyard::ops::cpu {
 namespace {
 
-using Flags = dnnl::normalization_flags;
-using Forward = dnnl::batch_normalization_forward;
-using Backward = dnnl::batch_normalization_backward;
+constexpr int kX = 0, kGamma = 1, kBeta = 2, kMean = 3, kVariance = 4, kAddend = 5;
+constexpr int kY = 10, kBatchMean = 11, kBatchVariance = 12, kMask = 13, kNextMean = 14, kNextVariance = 15;
+constexpr int kDy = 20, kDx = 21, kDgamma = 22, kDbeta = 23, kDaddend = 24, kScratch = 25;
+constexpr std::int64_t kParallelFloats = 1 << 15;  // below, waking a team costs more than it saves
+constexpr std::int64_t kLanes = 16;
 
-constexpr int kRunningMean = 1 << 20, kRunningVariance = kRunningMean + 1;  // not oneDNN's numbers
-constexpr int kNextMean = kRunningMean + 2, kNextVariance = kRunningMean + 3;
-
-/// A flat activation [N, F] is an image of one pixel, channels last.
-Desc image(const Desc& desc) {
-  if (desc.dims().size() == 4) return desc;
-  const auto dims = desc.dims();
-  return Desc({dims[0], dims[1], 1, 1}, dnnl::memory::data_type::f32, Tag::nhwc);
+Desc bytes_desc(std::size_t bytes) {
+  return Desc({static_cast<std::int64_t>(bytes)}, dnnl::memory::data_type::u8, Tag::a);
 }
 
-/// How x is wanted: as it lies, but a flat one row major.
-Desc wanted(const Operand& x) { return x.shape.rank() == 4 ? desc_of(x) : plain_desc(x.shape); }
-
-Forward::primitive_desc forward(const Desc& x, const Attributes& a, bool inference) {
-  Flags flags = Flags::use_scale | Flags::use_shift;
-  if (inference) flags |= Flags::use_global_stats;
-  if (a.function == Function::relu) flags |= Flags::fuse_norm_relu;
-  const auto kind = inference ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
-  return {Forward::desc(kind, image(x), static_cast<float>(a.epsilon), flags), attributes(), engine()};
+lanes::Rectify rectify_of(Function function) {
+  return function == Function::relu    ? lanes::Rectify::relu
+         : function == Function::relu6 ? lanes::Rectify::relu6
+                                       : lanes::Rectify::none;
 }
 
-/// What oneDNN has no normalization for.
-bool foreign(const Operation& op) {
-  const Function function = op.attributes.function;
-  const bool plain = op.inputs.size() <= 5 || op.kind == Kind::batch_norm_grad;
-  return op.inputs[0].shape.rank() == 3 || op.inputs[0].shape.rank() > 4 || !plain ||
-         op.outputs.size() == 4 || (function != Function::identity && function != Function::relu);
-}
+/// What the three kernels share: x in a layout that can be cut, sums of pieces, and coefficients of lanes.
+class ChannelKernel : public ArrangedKernel {
+ protected:
+  explicit ChannelKernel(const Operation& op)
+      : x_(Strips::wanted(desc_of(op.inputs[0]))),
+        strips_(x_),
+        per_channel_(plain_desc({op.inputs[0].shape[1]})),
+        attributes_(op.attributes),
+        masked_(op.attributes.function != Function::identity) {}
+
+  /// [groups][pieces][2][16] sums and [groups][4][16] coefficients.
+  std::size_t scratch_floats() const {
+    const auto pieces = static_cast<std::int64_t>(strips_.pieces().size());
+    return static_cast<std::size_t>(strips_.groups() * (pieces * 2 + 4) * kLanes);
+  }
+  float* sums(std::int64_t group, std::size_t piece) const {
+    const auto pieces = static_cast<std::int64_t>(strips_.pieces().size());
+    return data(kScratch) + (group * pieces + static_cast<std::int64_t>(piece)) * 2 * kLanes;
+  }
+  float* coefficients(std::int64_t group) const {
+    const auto pieces = static_cast<std::int64_t>(strips_.pieces().size());
+    return data(kScratch) + (strips_.groups() * pieces * 2 + group * 4) * kLanes;
+  }
+
+  struct At {
+    std::int64_t group;
+    std::size_t piece;
+    lanes::Strip strip;
+    std::int64_t floats, mask_rows;
+  };
+  At at(std::int64_t group, std::size_t piece) const {
+    const Strips::Piece& of = strips_.pieces()[piece];
+    return {group, piece, strips_.strip(group, of), strips_.offset(group) + of.offset,
+            strips_.mask_offset(group) + of.mask_offset};
+  }
+
+  /// first(at) for each piece, then settle(group), then second(at).
+  template <typename First, typename Settle, typename Second>
+  void walk(const First& first, const Settle& settle, const Second& second) const {
+    const std::int64_t groups = strips_.groups(), pieces = static_cast<std::int64_t>(strips_.pieces().size());
+#pragma omp parallel if (strips_.floats() > kParallelFloats)
+    {
+      const std::int64_t team = omp_get_num_threads(), self = omp_get_thread_num();
+      const bool whole_groups = !strips_.woven() && (groups % team == 0 || groups >= 8 * team);
+      if (whole_groups) {
+        for (std::int64_t group = groups * self / team; group < groups * (self + 1) / team; ++group) {
+          for (std::int64_t piece = 0; piece < pieces; ++piece) first(at(group, piece));
+          settle(group);
+          for (std::int64_t piece = pieces; piece-- > 0;) second(at(group, piece));
+        }
+      } else {
+        const std::int64_t begin = groups * pieces * self / team, end = groups * pieces * (self + 1) / team;
+        for (std::int64_t i = begin; i < end; ++i) first(at(i % groups, i / groups));
+#pragma omp barrier
+#pragma omp for schedule(static)
+        for (std::int64_t group = 0; group < groups; ++group) settle(group);
+        for (std::int64_t i = end; i-- > begin;) second(at(i % groups, i / groups));
+      }
+    }
+  }
+
+  /// How many values of a lane a strip holds.
+  static double values(const lanes::Strip& strip, int lane) {
+    return static_cast<double>(strip.planes * ((lane < strip.width ? strip.rows : 0) + (lane < strip.tail)));
+  }
+
+  const Desc x_;
+  const Strips strips_;
+  const Desc per_channel_;
+  const Attributes attributes_;
+  const bool masked_;
+};
 
 /// Also brings the running statistics forward; see Kind::batch_norm_training.
-class TrainingKernel final : public ArrangedKernel {
+class TrainingKernel final : public ChannelKernel {
  public:
   explicit TrainingKernel(const Operation& op)
-      : shape_(op.inputs[0].shape), momentum_(op.attributes.momentum) {
-    const Desc x = wanted(op.inputs[0]);
-    const auto pd = forward(x, op.attributes, false);
-    primitive_ = Forward(pd);
-    scratchpad(pd.scratchpad_desc());
-    const Desc per_channel = plain_desc({shape_[1]});
-    outputs_ = {layout_of(x), layout_of(per_channel), layout_of(per_channel)};
-    input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), x, image(x));
-    input(DNNL_ARG_SCALE, 1, per_channel);
-    input(DNNL_ARG_SHIFT, 2, per_channel);
-    input(kRunningMean, 3, per_channel);
-    input(kRunningVariance, 4, per_channel);
-    output(DNNL_ARG_DST, 0, image(x));
-    output(DNNL_ARG_MEAN, 1, per_channel);
-    output(DNNL_ARG_VARIANCE, 2, per_channel);
-    std::size_t next = 3;
-    if (op.attributes.function == Function::relu) {
-      output(DNNL_ARG_WORKSPACE, next++, pd.workspace_desc());
-      outputs_.push_back(layout_of(pd.workspace_desc()));
+      : ChannelKernel(op), batch_(op.inputs[0].shape[0]), addend_(op.inputs.size() > 5) {
+    outputs_ = {layout_of(x_), layout_of(per_channel_), layout_of(per_channel_)};
+    input(kX, 0, desc_of(op.inputs[0]), x_);
+    for (int i = 1; i < 5; ++i) input(kX + i, static_cast<std::size_t>(i), per_channel_);
+    if (addend_) {
+      input(kAddend, 5, desc_of(op.inputs[5]), x_);
+      if (desc_of(op.inputs[5]) == x_) in_place_ = 5;
     }
-    output(kNextMean, next++, per_channel);
-    output(kNextVariance, next, per_channel);
-    outputs_.push_back(layout_of(per_channel));
-    outputs_.push_back(layout_of(per_channel));
+    output(kY, 0, x_);
+    output(kBatchMean, 1, per_channel_);
+    output(kBatchVariance, 2, per_channel_);
+    std::size_t next = 3;
+    if (masked_) {
+      const Desc mask = bytes_desc(strips_.mask_bytes());
+      output(kMask, next++, mask);
+      outputs_.push_back(layout_of(mask));
+    }
+    output(kNextMean, next++, per_channel_);
+    output(kNextVariance, next, per_channel_);
+    outputs_.insert(outputs_.end(), 2, layout_of(per_channel_));
+    scratch(kScratch, scratch_floats());
   }
 
  private:
   void compute() override {
-    primitive_.execute(stream_, arguments_);
-    const auto *mean = data(DNNL_ARG_MEAN), *variance = data(DNNL_ARG_VARIANCE);
-    const auto *running_mean = data(kRunningMean), *running_variance = data(kRunningVariance);
-    auto *next_mean = data(kNextMean), *next_variance = data(kNextVariance);
-    const double count = static_cast<double>(shape_[0]);
-    const double values = static_cast<double>(shape_.elements() / shape_[1]);
-    const double unbiased = values > 1 ? values / (values - 1) : 1.0;
-    for (std::int64_t c = 0; c < shape_[1]; ++c) {
-      const double keep = 1.0 - momentum_;
-      next_mean[c] = static_cast<float>(count * (keep * running_mean[c] + momentum_ * mean[c]));
-      next_variance[c] =
-          static_cast<float>(count * (keep * running_variance[c] + momentum_ * unbiased * variance[c]));
+    const lanes::Table& table = lanes::table();
+    const float *const x = data(kX), *const addend = addend_ ? data(kAddend) : nullptr;
+    float* const y = data(kY);
+    auto* const mask = masked_ ? data<std::uint16_t>(kMask) : nullptr;
+    walk(
+        [&](const At& at) {
+          float* const to = sums(at.group, at.piece);
+          table.moments(at.strip, x + at.floats, to, to + kLanes);
+        },
+        [&](std::int64_t group) { settle(group); },
+        [&](const At& at) {
+          const float* const of = coefficients(at.group);
+          table.normalize(at.strip, x + at.floats, addend ? addend + at.floats : nullptr,
+                          {of, of + kLanes, of + 2 * kLanes, rectify_of(attributes_.function)}, y + at.floats,
+                          mask ? mask + at.mask_rows : nullptr);
+        });
+  }
+
+  void settle(std::int64_t group) {
+    float* const to = coefficients(group);
+    double totals[kLanes] = {}, squares[kLanes] = {};
+    each_sum(group, [&](int lane, int channel, double values, const float* of) {
+      totals[channel] += values * of[lane];
+    });
+    const double count = static_cast<double>(strips_.count());
+    for (double& total : totals) total /= count;
+    each_sum(group, [&](int lane, int channel, double values, const float* of) {
+      const double off = of[lane] - totals[channel];
+      squares[channel] += of[kLanes + lane] + values * off * off;
+    });
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const std::int64_t channel = strips_.channel(group, lane);
+      const auto first = static_cast<std::size_t>(channel - strips_.channel(group, 0));
+      const bool real = channel < strips_.channels();
+      const double mean = totals[first], variance = squares[first] / count;
+      to[lane] = real ? static_cast<float>(mean) : 0.0f;
+      to[kLanes + lane] =
+          real ? static_cast<float>(data(kGamma)[channel] / std::sqrt(variance + attributes_.epsilon)) : 0.0f;
+      to[2 * kLanes + lane] = real ? data(kBeta)[channel] : 0.0f;
+      if (real) bring_forward(channel, mean, variance);
     }
   }
-  Shape shape_;
-  double momentum_;
-  dnnl::primitive primitive_;
+
+  /// Calls visit(lane, number of its channel in the group, values, sums of the piece).
+  template <typename Visit>
+  void each_sum(std::int64_t group, const Visit& visit) const {
+    for (std::size_t piece = 0; piece < strips_.pieces().size(); ++piece) {
+      const lanes::Strip strip = strips_.strip(group, strips_.pieces()[piece]);
+      for (int lane = 0; lane < kLanes; ++lane)
+        visit(lane, static_cast<int>(strips_.channel(group, lane) - strips_.channel(group, 0)),
+              values(strip, lane), sums(group, piece));
+    }
+  }
+
+  /// Source of the two numbers: torch.nn.BatchNorm2d, whose running variance is the unbiased one.
+  void bring_forward(std::int64_t channel, double mean, double variance) {
+    const double count = static_cast<double>(strips_.count());
+    const double unbiased = count > 1 ? variance * count / (count - 1) : variance;
+    const double momentum = attributes_.momentum, batch = static_cast<double>(batch_);
+    data(kBatchMean)[channel] = static_cast<float>(mean);
+    data(kBatchVariance)[channel] = static_cast<float>(variance);
+    data(kNextMean)[channel] =
+        static_cast<float>(batch * ((1 - momentum) * data(kMean)[channel] + momentum * mean));
+    data(kNextVariance)[channel] =
+        static_cast<float>(batch * ((1 - momentum) * data(kVariance)[channel] + momentum * unbiased));
+  }
+
+  std::int64_t batch_;
+  bool addend_;
+};
+
+class InferenceKernel final : public ChannelKernel {
+ public:
+  explicit InferenceKernel(const Operation& op) : ChannelKernel(op), addend_(op.inputs.size() > 5) {
+    outputs_ = {layout_of(x_)};
+    input(kX, 0, desc_of(op.inputs[0]), x_);
+    for (int i = 1; i < 5; ++i) input(kX + i, static_cast<std::size_t>(i), per_channel_);
+    if (addend_) input(kAddend, 5, desc_of(op.inputs[5]), x_);
+    output(kY, 0, x_);
+    scratch(kScratch, scratch_floats());
+    if (desc_of(op.inputs[0]) == x_) in_place_ = 0;
+  }
+
+ private:
+  void compute() override {
+    const lanes::Table& table = lanes::table();
+    const float *const x = data(kX), *const addend = addend_ ? data(kAddend) : nullptr;
+    float* const y = data(kY);
+    for (std::int64_t group = 0; group < strips_.groups(); ++group) settle(group);
+    walk([](const At&) {}, [](std::int64_t) {},
+         [&](const At& at) {
+           const float* const of = coefficients(at.group);
+           table.normalize(at.strip, x + at.floats, addend ? addend + at.floats : nullptr,
+                           {of, of + kLanes, of + 2 * kLanes, rectify_of(attributes_.function)},
+                           y + at.floats, nullptr);
+         });
+  }
+
+  void settle(std::int64_t group) {
+    float* const to = coefficients(group);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const std::int64_t channel = strips_.channel(group, lane);
+      const bool real = channel < strips_.channels();
+      to[lane] = real ? data(kMean)[channel] : 0.0f;
+      to[kLanes + lane] = real ? static_cast<float>(data(kGamma)[channel] /
+                                                    std::sqrt(data(kVariance)[channel] + attributes_.epsilon))
+                               : 0.0f;
+      to[2 * kLanes + lane] = real ? data(kBeta)[channel] : 0.0f;
+    }
+  }
+
+  bool addend_;
+};
+
+class GradKernel final : public ChannelKernel {
+ public:
+  explicit GradKernel(const Operation& op) : ChannelKernel(op), addend_(op.outputs.size() > 3) {
+    outputs_ = {layout_of(x_), layout_of(per_channel_), layout_of(per_channel_)};
+    if (addend_) outputs_.push_back(layout_of(x_));
+    input(kX, 0, desc_of(op.inputs[0]), x_);
+    input(kDy, 1, desc_of(op.inputs[1]), x_);
+    input(kBatchMean, 2, per_channel_);
+    input(kBatchVariance, 3, per_channel_);
+    input(kGamma, 4, per_channel_);
+    if (masked_) input(kMask, 5, bytes_desc(strips_.mask_bytes()));
+    output(kDx, 0, x_);
+    output(kDgamma, 1, per_channel_);
+    output(kDbeta, 2, per_channel_);
+    if (addend_) output(kDaddend, 3, x_);
+    scratch(kScratch, scratch_floats());
+    if (desc_of(op.inputs[1]) == x_) in_place_ = 1;
+  }
+
+ private:
+  void compute() override {
+    const lanes::Table& table = lanes::table();
+    const float *const x = data(kX), *const dy = data(kDy);
+    float *const dx = data(kDx), *const daddend = addend_ ? data(kDaddend) : nullptr;
+    const auto* const mask = masked_ ? data<std::uint16_t>(kMask) : nullptr;
+    for (std::int64_t group = 0; group < strips_.groups(); ++group)
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const std::int64_t channel = strips_.channel(group, lane);
+        coefficients(group)[lane] = channel < strips_.channels() ? data(kBatchMean)[channel] : 0.0f;
+      }
+    walk(
+        [&](const At& at) {
+          float* const to = sums(at.group, at.piece);
+          table.gradient_sums(at.strip, x + at.floats, dy + at.floats, mask ? mask + at.mask_rows : nullptr,
+                              coefficients(at.group), to, to + kLanes);
+        },
+        [&](std::int64_t group) { settle(group); },
+        [&](const At& at) {
+          const float* const of = coefficients(at.group);
+          table.normalize_grad(at.strip, x + at.floats, dy + at.floats, mask ? mask + at.mask_rows : nullptr,
+                               {of, of + kLanes, of + 2 * kLanes, of + 3 * kLanes}, dx + at.floats,
+                               daddend ? daddend + at.floats : nullptr);
+        });
+  }
+
+  void settle(std::int64_t group) {
+    float* const to = coefficients(group);
+    double totals[kLanes] = {}, dots[kLanes] = {};
+    for (std::size_t piece = 0; piece < strips_.pieces().size(); ++piece)
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const auto first = static_cast<std::size_t>(strips_.channel(group, lane) - strips_.channel(group, 0));
+        totals[first] += sums(group, piece)[lane];
+        dots[first] += sums(group, piece)[kLanes + lane];
+      }
+    const double count = static_cast<double>(strips_.count());
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const std::int64_t channel = strips_.channel(group, lane);
+      const auto first = static_cast<std::size_t>(channel - strips_.channel(group, 0));
+      const bool real = channel < strips_.channels();
+      const double inverse = real ? 1 / std::sqrt(data(kBatchVariance)[channel] + attributes_.epsilon) : 0.0;
+      to[kLanes + lane] = real ? static_cast<float>(data(kGamma)[channel] * inverse) : 0.0f;
+      to[2 * kLanes + lane] = static_cast<float>(totals[first] / count);
+      to[3 * kLanes + lane] = static_cast<float>(dots[first] * inverse * inverse / count);
+      if (!real) continue;
+      data(kDgamma)[channel] = static_cast<float>(dots[first] * inverse);
+      data(kDbeta)[channel] = static_cast<float>(totals[first]);
+    }
+  }
+
+  bool addend_;
 };
 
 }  // namespace
 
 std::unique_ptr<Kernel> batch_norm_training(const Operation& op) {
-  if (foreign(op)) return fallback(op);
   return std::make_unique<TrainingKernel>(op);
 }
-
-std::unique_ptr<Kernel> batch_norm(const Operation& op) {
-  if (foreign(op)) return fallback(op);
-  const Desc x = wanted(op.inputs[0]);
-  const auto pd = forward(x, op.attributes, true);
-  const Desc per_channel = plain_desc({x.dims()[1]});
-  auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(x)});
-  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), x, image(x));
-  kernel->input(DNNL_ARG_SCALE, 1, per_channel);
-  kernel->input(DNNL_ARG_SHIFT, 2, per_channel);
-  kernel->input(DNNL_ARG_MEAN, 3, per_channel);
-  kernel->input(DNNL_ARG_VARIANCE, 4, per_channel);
-  kernel->output(DNNL_ARG_DST, 0, image(x));
-  return kernel;
-}
-
-std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) {
-  if (foreign(op)) return fallback(op);
-  const Desc x = wanted(op.inputs[0]);
-  const bool relu = op.attributes.function == Function::relu;
-  Flags flags = Flags::use_scale | Flags::use_shift;
-  if (relu) flags |= Flags::fuse_norm_relu;
-  const Backward::primitive_desc pd(Backward::desc(dnnl::prop_kind::backward, image(x), image(x),
-                                                   static_cast<float>(op.attributes.epsilon), flags),
-                                    attributes(), engine(), forward(x, op.attributes, false));
-  const Desc per_channel = plain_desc({x.dims()[1]});
-  auto kernel = std::make_unique<PrimitiveKernel>(
-      pd, Backward(pd), std::vector{layout_of(x), layout_of(per_channel), layout_of(per_channel)});
-  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), x, image(x));
-  kernel->input(DNNL_ARG_DIFF_DST, 1, desc_of(op.inputs[1]), x, image(x));
-  kernel->input(DNNL_ARG_MEAN, 2, per_channel);
-  kernel->input(DNNL_ARG_VARIANCE, 3, per_channel);
-  kernel->input(DNNL_ARG_SCALE, 4, per_channel);
-  kernel->input(DNNL_ARG_SHIFT, 4, per_channel);  // counted by oneDNN 2.6, never read: any vector will do
-  if (relu) kernel->input(DNNL_ARG_WORKSPACE, 5, pd.workspace_desc());
-  kernel->output(DNNL_ARG_DIFF_SRC, 0, image(x));
-  kernel->output(DNNL_ARG_DIFF_SCALE, 1, per_channel);
-  kernel->output(DNNL_ARG_DIFF_SHIFT, 2, per_channel);
-  return kernel;
-}
+std::unique_ptr<Kernel> batch_norm(const Operation& op) { return std::make_unique<InferenceKernel>(op); }
+std::unique_ptr<Kernel> batch_norm_grad(const Operation& op) { return std::make_unique<GradKernel>(op); }
 
 }  // namespace trainyard::ops::cpu

@@ -168,6 +168,13 @@ void ArrangedKernel::output(int argument, std::size_t index, const Desc& have, c
   outputs_bound_.push_back(std::move(binding));
 }
 
+void ArrangedKernel::scratch(int argument, std::size_t floats) {
+  const Desc desc = plain_desc(Shape{static_cast<std::int64_t>(floats)});
+  Binding binding = bind(argument, 0, desc);
+  binding.scratch = reserve(desc.get_size());
+  scratch_.push_back(std::move(binding));
+}
+
 namespace {
 
 /// Setting a handle zeroes the padding of a blocked memory, so it is done only when the address changed.
@@ -181,6 +188,7 @@ void ArrangedKernel::run(std::span<void* const> inputs, std::span<void* const> o
   auto* const area = static_cast<std::byte*>(scratch);
   if (const auto pad = arguments_.find(DNNL_ARG_SCRATCHPAD); pad != arguments_.end())
     point(pad->second, area);
+  for (auto& binding : scratch_) point(binding.memory, area + binding.scratch);
   for (auto& binding : inputs_) {
     if (!binding.reorder) {
       point(binding.memory, inputs[binding.index]);

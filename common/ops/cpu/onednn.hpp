@@ -63,6 +63,8 @@ class ArrangedKernel : public Kernel {
   void input(int argument, std::size_t index, const Desc& desc) { input(argument, index, desc, desc); }
   /// As the first, but an operand that never changes is arranged now, once.
   void weights(int argument, std::size_t index, const Operand& operand, const Desc& have, const Desc& want);
+  /// Memory that keeps nothing between runs, under a number as the operands have.
+  void scratch(int argument, std::size_t floats);
   /// An output that stays as it is made; the next consumer is told.
   void output(int argument, std::size_t index, const Desc& desc) { output(argument, index, desc, desc); }
   virtual void compute() = 0;
@@ -85,7 +87,7 @@ class ArrangedKernel : public Kernel {
   };
   Binding bind(int argument, std::size_t index, const Desc& want);
   std::size_t reserve(std::size_t bytes);
-  std::vector<Binding> inputs_, outputs_bound_;
+  std::vector<Binding> inputs_, outputs_bound_, scratch_;
   std::vector<tensor::Buffer> arranged_;  // operands that never change
 };
 

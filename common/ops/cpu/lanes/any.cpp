@@ -1,0 +1,2 @@
+#define TRAINYARD_LANES any
+#include "common/ops/cpu/lanes/bodies.hpp"

@@ -1,0 +1,48 @@
+// The inner loops of the cpu kernels, compiled once for each instruction set; the processor decides at the
+// first use. Rows of floats in, rows out: no layout, no thread, no allocation. Private to cpu/.
+#pragma once
+
+#include <cstdint>
+
+namespace trainyard::ops::cpu::lanes {
+
+/// A part of one group of channels, sixteen lanes wide: `planes` times `rows` rows of `width` floats, and
+/// behind each plane's rows one of `tail` floats (0: none). Distances are in floats, those of masks in rows.
+struct Strip {
+  std::int64_t planes = 1, plane_stride = 0;
+  std::int64_t rows = 0, row_stride = 16;
+  std::int64_t mask_plane_stride = 0, mask_row_stride = 1;
+  int width = 16, tail = 0;
+};
+
+enum class Rectify : std::uint8_t { none, relu, relu6 };
+
+/// y = rectify((x - mean) * scale + shift + addend); a lane each.
+struct Affine {
+  const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
+  Rectify rectify = Rectify::none;
+};
+/// dx = (g - constant - (x - mean) * slope) * scale, g being dy where the mask is set; a lane each.
+struct AffineGrad {
+  const float *mean = nullptr, *scale = nullptr, *constant = nullptr, *slope = nullptr;
+};
+
+struct Table {
+  /// Of each lane, its mean over the strip and the sum of squares about that.
+  void (*moments)(const Strip& strip, const float* x, float* mean, float* squares);
+  /// addend and mask may be null; y may be x or addend.
+  void (*normalize)(const Strip& strip, const float* x, const float* addend, const Affine& affine, float* y,
+                    std::uint16_t* mask);
+  /// Sums over the strip of g and of g * (x - mean). mask may be null.
+  void (*gradient_sums)(const Strip& strip, const float* x, const float* dy, const std::uint16_t* mask,
+                        const float* mean, float* sum, float* dot);
+  /// daddend = g; it and mask may be null. dx may be dy.
+  void (*normalize_grad)(const Strip& strip, const float* x, const float* dy, const std::uint16_t* mask,
+                         const AffineGrad& affine, float* dx, float* daddend);
+};
+
+/// That of the widest instruction set that this processor has; TRAINYARD_VECTORS=any or avx2 chooses a
+/// narrower one, for tests and for the same bits on different processors.
+const Table& table();
+
+}  // namespace trainyard::ops::cpu::lanes
