@@ -265,6 +265,18 @@ TEST_CASE("batch normalizations take a sum and a rectifier along, and agree with
       }
 }
 
+TEST_CASE("batch normalizations whose results go past the caches agree with plain loops too",
+          "[batch_norm][lanes]") {
+  Random random(11);
+  const BatchCase at{{16, 16, 64, 64}, Function::relu, true};
+  const std::vector<Tensor> in = batch_operands(random, at);
+  const Tensor dy = random_tensor(random, at.x);
+  Lab reference = Lab::reference(), blocked = Lab::cpu(7);
+  const std::vector<Tensor> expected = batch_norm_and_back(reference, at, in, dy);
+  const std::vector<Tensor> actual = batch_norm_and_back(blocked, at, in, dy);
+  for (std::size_t i = 0; i < expected.size(); ++i) require_close(actual[i], expected[i], 5e-5);
+}
+
 TEST_CASE("batch normalizations with running statistics rectify, and agree with plain loops",
           "[batch_norm][lanes]") {
   Random random(9);

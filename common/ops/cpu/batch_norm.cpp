@@ -15,6 +15,9 @@ constexpr int kY = 10, kBatchMean = 11, kBatchVariance = 12, kMask = 13, kNextMe
 constexpr int kDy = 20, kDx = 21, kDgamma = 22, kDbeta = 23, kDaddend = 24, kScratch = 25;
 constexpr std::int64_t kParallelFloats = 1 << 15;  // below, waking a team costs more than it saves
 constexpr std::int64_t kLanes = 16;
+/// A result of this size is gone from the caches before the next operation has read it to its end, so it goes
+/// past them, and its lines need not be read before they are written.
+constexpr std::int64_t kStreamFloats = 1 << 20;
 
 Desc bytes_desc(std::size_t bytes) {
   return Desc({static_cast<std::int64_t>(bytes)}, dnnl::memory::data_type::u8, Tag::a);
@@ -41,13 +44,19 @@ class ChannelKernel : public ArrangedKernel {
     const auto pieces = static_cast<std::int64_t>(strips_.pieces().size());
     return static_cast<std::size_t>(strips_.groups() * (pieces * 2 + 4) * kLanes);
   }
+  /// At the beginning of a run.
+  void take_scratch() { area_ = data(kScratch); }
   float* sums(std::int64_t group, std::size_t piece) const {
     const auto pieces = static_cast<std::int64_t>(strips_.pieces().size());
-    return data(kScratch) + (group * pieces + static_cast<std::int64_t>(piece)) * 2 * kLanes;
+    return area_ + (group * pieces + static_cast<std::int64_t>(piece)) * 2 * kLanes;
   }
   float* coefficients(std::int64_t group) const {
     const auto pieces = static_cast<std::int64_t>(strips_.pieces().size());
-    return data(kScratch) + (strips_.groups() * pieces * 2 + group * 4) * kLanes;
+    return area_ + (strips_.groups() * pieces * 2 + group * 4) * kLanes;
+  }
+  bool streams(const float* result, const float* operand) const {
+    return strips_.floats() >= kStreamFloats && strips_.aligned() && result != operand &&
+           reinterpret_cast<std::uintptr_t>(result) % 64 == 0;
   }
 
   struct At {
@@ -97,6 +106,9 @@ class ChannelKernel : public ArrangedKernel {
   const Desc per_channel_;
   const Attributes attributes_;
   const bool masked_;
+
+ private:
+  float* area_ = nullptr;
 };
 
 /// Also brings the running statistics forward; see Kind::batch_norm_training.
@@ -127,72 +139,79 @@ class TrainingKernel final : public ChannelKernel {
   }
 
  private:
+  struct Vectors {
+    const float *gamma, *beta, *running_mean, *running_variance;
+    float *mean, *variance, *next_mean, *next_variance;
+  };
+
   void compute() override {
+    take_scratch();
     const lanes::Table& table = lanes::table();
     const float *const x = data(kX), *const addend = addend_ ? data(kAddend) : nullptr;
     float* const y = data(kY);
     auto* const mask = masked_ ? data<std::uint16_t>(kMask) : nullptr;
+    const Vectors vectors{data(kGamma),     data(kBeta),          data(kMean),     data(kVariance),
+                          data(kBatchMean), data(kBatchVariance), data(kNextMean), data(kNextVariance)};
+    const bool past = streams(y, addend);
     walk(
         [&](const At& at) {
           float* const to = sums(at.group, at.piece);
           table.moments(at.strip, x + at.floats, to, to + kLanes);
         },
-        [&](std::int64_t group) { settle(group); },
+        [&](std::int64_t group) { settle(group, vectors); },
         [&](const At& at) {
           const float* const of = coefficients(at.group);
           table.normalize(at.strip, x + at.floats, addend ? addend + at.floats : nullptr,
-                          {of, of + kLanes, of + 2 * kLanes, rectify_of(attributes_.function)}, y + at.floats,
-                          mask ? mask + at.mask_rows : nullptr);
+                          {of, of + kLanes, of + 2 * kLanes, rectify_of(attributes_.function), past},
+                          y + at.floats, mask ? mask + at.mask_rows : nullptr);
         });
   }
 
-  void settle(std::int64_t group) {
+  void settle(std::int64_t group, const Vectors& v) const {
     float* const to = coefficients(group);
     double totals[kLanes] = {}, squares[kLanes] = {};
-    each_sum(group, [&](int lane, int channel, double values, const float* of) {
-      totals[channel] += values * of[lane];
-    });
+    each_sum(group,
+             [&](int lane, int slot, double values, const float* of) { totals[slot] += values * of[lane]; });
     const double count = static_cast<double>(strips_.count());
     for (double& total : totals) total /= count;
-    each_sum(group, [&](int lane, int channel, double values, const float* of) {
-      const double off = of[lane] - totals[channel];
-      squares[channel] += of[kLanes + lane] + values * off * off;
+    each_sum(group, [&](int lane, int slot, double values, const float* of) {
+      const double off = of[lane] - totals[slot];
+      squares[slot] += of[kLanes + lane] + values * off * off;
     });
     for (int lane = 0; lane < kLanes; ++lane) {
       const std::int64_t channel = strips_.channel(group, lane);
-      const auto first = static_cast<std::size_t>(channel - strips_.channel(group, 0));
+      const int slot = strips_.slot(lane);
       const bool real = channel < strips_.channels();
-      const double mean = totals[first], variance = squares[first] / count;
-      to[lane] = real ? static_cast<float>(mean) : 0.0f;
-      to[kLanes + lane] =
-          real ? static_cast<float>(data(kGamma)[channel] / std::sqrt(variance + attributes_.epsilon)) : 0.0f;
-      to[2 * kLanes + lane] = real ? data(kBeta)[channel] : 0.0f;
-      if (real) bring_forward(channel, mean, variance);
+      const double variance = squares[slot] / count;
+      const double scale = 1 / std::sqrt(variance + attributes_.epsilon);
+      to[lane] = real ? static_cast<float>(totals[slot]) : 0.0f;
+      to[kLanes + lane] = real ? static_cast<float>(v.gamma[channel] * scale) : 0.0f;
+      to[2 * kLanes + lane] = real ? v.beta[channel] : 0.0f;
+      if (real && lane == slot) bring_forward(v, channel, totals[slot], variance);
     }
   }
 
-  /// Calls visit(lane, number of its channel in the group, values, sums of the piece).
+  /// Calls visit(lane, which of the group's channels, values, sums of the piece).
   template <typename Visit>
   void each_sum(std::int64_t group, const Visit& visit) const {
     for (std::size_t piece = 0; piece < strips_.pieces().size(); ++piece) {
       const lanes::Strip strip = strips_.strip(group, strips_.pieces()[piece]);
-      for (int lane = 0; lane < kLanes; ++lane)
-        visit(lane, static_cast<int>(strips_.channel(group, lane) - strips_.channel(group, 0)),
-              values(strip, lane), sums(group, piece));
+      const float* const of = sums(group, piece);
+      for (int lane = 0; lane < kLanes; ++lane) visit(lane, strips_.slot(lane), values(strip, lane), of);
     }
   }
 
   /// Source of the two numbers: torch.nn.BatchNorm2d, whose running variance is the unbiased one.
-  void bring_forward(std::int64_t channel, double mean, double variance) {
+  void bring_forward(const Vectors& v, std::int64_t channel, double mean, double variance) const {
     const double count = static_cast<double>(strips_.count());
     const double unbiased = count > 1 ? variance * count / (count - 1) : variance;
     const double momentum = attributes_.momentum, batch = static_cast<double>(batch_);
-    data(kBatchMean)[channel] = static_cast<float>(mean);
-    data(kBatchVariance)[channel] = static_cast<float>(variance);
-    data(kNextMean)[channel] =
-        static_cast<float>(batch * ((1 - momentum) * data(kMean)[channel] + momentum * mean));
-    data(kNextVariance)[channel] =
-        static_cast<float>(batch * ((1 - momentum) * data(kVariance)[channel] + momentum * unbiased));
+    v.mean[channel] = static_cast<float>(mean);
+    v.variance[channel] = static_cast<float>(variance);
+    v.next_mean[channel] =
+        static_cast<float>(batch * ((1 - momentum) * v.running_mean[channel] + momentum * mean));
+    v.next_variance[channel] =
+        static_cast<float>(batch * ((1 - momentum) * v.running_variance[channel] + momentum * unbiased));
   }
 
   std::int64_t batch_;
@@ -213,30 +232,33 @@ class InferenceKernel final : public ChannelKernel {
 
  private:
   void compute() override {
+    take_scratch();
     const lanes::Table& table = lanes::table();
     const float *const x = data(kX), *const addend = addend_ ? data(kAddend) : nullptr;
     float* const y = data(kY);
-    for (std::int64_t group = 0; group < strips_.groups(); ++group) settle(group);
+    settle(data(kGamma), data(kBeta), data(kMean), data(kVariance));
+    const bool past = streams(y, x);
     walk([](const At&) {}, [](std::int64_t) {},
          [&](const At& at) {
            const float* const of = coefficients(at.group);
            table.normalize(at.strip, x + at.floats, addend ? addend + at.floats : nullptr,
-                           {of, of + kLanes, of + 2 * kLanes, rectify_of(attributes_.function)},
+                           {of, of + kLanes, of + 2 * kLanes, rectify_of(attributes_.function), past},
                            y + at.floats, nullptr);
          });
   }
 
-  void settle(std::int64_t group) {
-    float* const to = coefficients(group);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const std::int64_t channel = strips_.channel(group, lane);
-      const bool real = channel < strips_.channels();
-      to[lane] = real ? data(kMean)[channel] : 0.0f;
-      to[kLanes + lane] = real ? static_cast<float>(data(kGamma)[channel] /
-                                                    std::sqrt(data(kVariance)[channel] + attributes_.epsilon))
-                               : 0.0f;
-      to[2 * kLanes + lane] = real ? data(kBeta)[channel] : 0.0f;
-    }
+  void settle(const float* gamma, const float* beta, const float* mean, const float* variance) const {
+    for (std::int64_t group = 0; group < strips_.groups(); ++group)
+      for (int lane = 0; lane < kLanes; ++lane) {
+        float* const to = coefficients(group) + lane;
+        const std::int64_t channel = strips_.channel(group, lane);
+        const bool real = channel < strips_.channels();
+        to[0] = real ? mean[channel] : 0.0f;
+        to[kLanes] =
+            real ? static_cast<float>(gamma[channel] / std::sqrt(variance[channel] + attributes_.epsilon))
+                 : 0.0f;
+        to[2 * kLanes] = real ? beta[channel] : 0.0f;
+      }
   }
 
   bool addend_;
@@ -262,52 +284,61 @@ class GradKernel final : public ChannelKernel {
   }
 
  private:
+  struct Vectors {
+    const float *gamma, *mean, *variance;
+    float *dgamma, *dbeta;
+  };
+
   void compute() override {
+    take_scratch();
     const lanes::Table& table = lanes::table();
     const float *const x = data(kX), *const dy = data(kDy);
     float *const dx = data(kDx), *const daddend = addend_ ? data(kDaddend) : nullptr;
     const auto* const mask = masked_ ? data<std::uint16_t>(kMask) : nullptr;
+    const Vectors vectors{data(kGamma), data(kBatchMean), data(kBatchVariance), data(kDgamma), data(kDbeta)};
     for (std::int64_t group = 0; group < strips_.groups(); ++group)
       for (int lane = 0; lane < kLanes; ++lane) {
         const std::int64_t channel = strips_.channel(group, lane);
-        coefficients(group)[lane] = channel < strips_.channels() ? data(kBatchMean)[channel] : 0.0f;
+        coefficients(group)[lane] = channel < strips_.channels() ? vectors.mean[channel] : 0.0f;
       }
+    const bool past = streams(dx, dy) && (!addend_ || streams(daddend, dy));
     walk(
         [&](const At& at) {
           float* const to = sums(at.group, at.piece);
           table.gradient_sums(at.strip, x + at.floats, dy + at.floats, mask ? mask + at.mask_rows : nullptr,
                               coefficients(at.group), to, to + kLanes);
         },
-        [&](std::int64_t group) { settle(group); },
+        [&](std::int64_t group) { settle(group, vectors); },
         [&](const At& at) {
           const float* const of = coefficients(at.group);
           table.normalize_grad(at.strip, x + at.floats, dy + at.floats, mask ? mask + at.mask_rows : nullptr,
-                               {of, of + kLanes, of + 2 * kLanes, of + 3 * kLanes}, dx + at.floats,
+                               {of, of + kLanes, of + 2 * kLanes, of + 3 * kLanes, past}, dx + at.floats,
                                daddend ? daddend + at.floats : nullptr);
         });
   }
 
-  void settle(std::int64_t group) {
+  void settle(std::int64_t group, const Vectors& v) const {
     float* const to = coefficients(group);
     double totals[kLanes] = {}, dots[kLanes] = {};
-    for (std::size_t piece = 0; piece < strips_.pieces().size(); ++piece)
+    for (std::size_t piece = 0; piece < strips_.pieces().size(); ++piece) {
+      const float* const of = sums(group, piece);
       for (int lane = 0; lane < kLanes; ++lane) {
-        const auto first = static_cast<std::size_t>(strips_.channel(group, lane) - strips_.channel(group, 0));
-        totals[first] += sums(group, piece)[lane];
-        dots[first] += sums(group, piece)[kLanes + lane];
+        totals[strips_.slot(lane)] += of[lane];
+        dots[strips_.slot(lane)] += of[kLanes + lane];
       }
+    }
     const double count = static_cast<double>(strips_.count());
     for (int lane = 0; lane < kLanes; ++lane) {
       const std::int64_t channel = strips_.channel(group, lane);
-      const auto first = static_cast<std::size_t>(channel - strips_.channel(group, 0));
+      const int slot = strips_.slot(lane);
       const bool real = channel < strips_.channels();
-      const double inverse = real ? 1 / std::sqrt(data(kBatchVariance)[channel] + attributes_.epsilon) : 0.0;
-      to[kLanes + lane] = real ? static_cast<float>(data(kGamma)[channel] * inverse) : 0.0f;
-      to[2 * kLanes + lane] = static_cast<float>(totals[first] / count);
-      to[3 * kLanes + lane] = static_cast<float>(dots[first] * inverse * inverse / count);
-      if (!real) continue;
-      data(kDgamma)[channel] = static_cast<float>(dots[first] * inverse);
-      data(kDbeta)[channel] = static_cast<float>(totals[first]);
+      const double inverse = real ? 1 / std::sqrt(v.variance[channel] + attributes_.epsilon) : 0.0;
+      to[kLanes + lane] = real ? static_cast<float>(v.gamma[channel] * inverse) : 0.0f;
+      to[2 * kLanes + lane] = static_cast<float>(totals[slot] / count);
+      to[3 * kLanes + lane] = static_cast<float>(dots[slot] * inverse * inverse / count);
+      if (!real || lane != slot) continue;
+      v.dgamma[channel] = static_cast<float>(dots[slot] * inverse);
+      v.dbeta[channel] = static_cast<float>(totals[slot]);
     }
   }
 

@@ -3,7 +3,7 @@
 namespace trainyard::ops::cpu {
 namespace {
 
-constexpr std::int64_t kPieceRows = 384;  // of 64 bytes: what a first cache holds beside its neighbours
+constexpr std::int64_t kPieceRows = 1024;  // of 64 bytes: a walk's second look finds them in a cache
 
 enum class Order : std::uint8_t { rows, last, blocks_8, blocks_16, other };
 

@@ -17,7 +17,7 @@ class Strips {
   /// The layout in which an activation that lies as `desc` can be cut: its own, else row major.
   static Desc wanted(const Desc& desc);
 
-  /// A part of a group; small enough for the first cache. Offsets are in floats and mask rows from the
+  /// A part of a group. Offsets are in floats and mask rows from the
   /// beginning of the group.
   struct Piece {
     lanes::Strip strip;
@@ -35,12 +35,16 @@ class Strips {
     return strip;
   }
   /// The channel of a lane; at least channels() for padding.
-  std::int64_t channel(std::int64_t group, int lane) const { return group * span_ + lane % span_; }
+  std::int64_t channel(std::int64_t group, int lane) const { return group * span_ + slot(lane); }
+  /// Which of its group's channels a lane is of.
+  int slot(int lane) const { return lane & (span_ - 1); }
   std::int64_t channels() const { return channels_; }
   /// Values of a channel.
   std::int64_t count() const { return count_; }
   std::size_t mask_bytes() const { return static_cast<std::size_t>(mask_rows_) * sizeof(std::uint16_t); }
   std::int64_t floats() const { return floats_; }
+  /// Is each full row aligned to 64 bytes when the tensor is?
+  bool aligned() const { return group_floats_ % 16 == 0 && (!channels_last_ || channels_ % 16 == 0); }
   /// Are the strips of several groups woven into the same lines of memory?
   bool woven() const { return channels_last_ && groups_ > 1; }
 
@@ -49,7 +53,7 @@ class Strips {
 
   std::int64_t channels_ = 0, count_ = 0, floats_ = 0, groups_ = 0, group_floats_ = 0;
   std::int64_t group_mask_rows_ = 0, mask_rows_ = 0;
-  int span_ = 16;
+  int span_ = 16;  // channels of a group
   bool channels_last_ = false;
   std::vector<Piece> pieces_;
 };

@@ -14,13 +14,24 @@ struct Slot {
 
 inline Lanes load_row(const float* at, Full) { return load(at); }
 inline Lanes load_row(const float* at, Part part) { return load_some(at, part.width); }
-inline void store_row(float* at, Lanes value, Full) { store(at, value); }
-inline void store_row(float* at, Lanes value, Part part) { store_some(at, value, part.width); }
 
 /// `value`, with 0 in the lanes that a row does not have.
 inline Lanes counted(const Lanes& value, Full) { return value; }
 inline Lanes counted(const Lanes& value, Part part) {
   return choose(first_lanes(part.width), value, zeros());
+}
+
+/// A store that may go past the caches; rows with fewer than sixteen floats never do.
+template <bool past>
+inline void put_row(float* at, const Lanes& value, Full) {
+  if constexpr (past)
+    stream(at, value);
+  else
+    store(at, value);
+}
+template <bool past>
+inline void put_row(float* at, const Lanes& value, Part part) {
+  store_some(at, value, part.width);
 }
 
 template <typename Width, typename Visit>
@@ -75,7 +86,7 @@ void moments(const Strip& s, const float* x, float* mean, float* squares) {
   store(squares, off.total());
 }
 
-template <Rectify rectify, bool addend, bool mask>
+template <Rectify rectify, bool addend, bool mask, bool past>
 void normalize_as(const Strip& s, const float* x, const float* more, const Affine& affine, float* y,
                   std::uint16_t* bits) {
   const Lanes mean = load(affine.mean), scale = load(affine.scale), shift = load(affine.shift);
@@ -88,21 +99,35 @@ void normalize_as(const Strip& s, const float* x, const float* more, const Affin
     }
     if constexpr (rectify != Rectify::none) value = at_least(value, 0.0f);
     if constexpr (rectify == Rectify::relu6) value = at_most(value, 6.0f);
-    store_row(y + at, value, width);
+    put_row<past>(y + at, value, width);
   });
+  if constexpr (past) fence();
+}
+
+/// Calls visit(constant) with the value of a choice.
+template <bool value>
+struct Choice {
+  static constexpr bool is = value;
+};
+template <typename Visit>
+void choose_one(bool value, const Visit& visit) {
+  if (value)
+    visit(Choice<true>{});
+  else
+    visit(Choice<false>{});
 }
 
 template <Rectify rectify>
 void normalize_rectified(const Strip& s, const float* x, const float* addend, const Affine& affine, float* y,
                          std::uint16_t* mask) {
-  if (addend && mask)
-    normalize_as<rectify, true, true>(s, x, addend, affine, y, mask);
-  else if (addend)
-    normalize_as<rectify, true, false>(s, x, addend, affine, y, mask);
-  else if (mask)
-    normalize_as<rectify, false, true>(s, x, addend, affine, y, mask);
-  else
-    normalize_as<rectify, false, false>(s, x, addend, affine, y, mask);
+  choose_one(addend != nullptr, [&](auto more) {
+    choose_one(rectify != Rectify::none && mask != nullptr, [&](auto masked) {
+      choose_one(affine.stream, [&](auto past) {
+        normalize_as<rectify, decltype(more)::is, decltype(masked)::is, decltype(past)::is>(s, x, addend,
+                                                                                            affine, y, mask);
+      });
+    });
+  });
 }
 
 void normalize(const Strip& s, const float* x, const float* addend, const Affine& affine, float* y,
@@ -112,7 +137,7 @@ void normalize(const Strip& s, const float* x, const float* addend, const Affine
   else if (affine.rectify == Rectify::relu6)
     normalize_rectified<Rectify::relu6>(s, x, addend, affine, y, mask);
   else
-    normalize_rectified<Rectify::none>(s, x, addend, affine, y, nullptr);
+    normalize_rectified<Rectify::none>(s, x, addend, affine, y, mask);
 }
 
 template <bool masked>
@@ -138,7 +163,7 @@ void gradient_sums(const Strip& s, const float* x, const float* dy, const std::u
     gradient_sums_as<false>(s, x, dy, mask, mean, sum, dot);
 }
 
-template <bool masked, bool addend>
+template <bool masked, bool addend, bool past>
 void normalize_grad_as(const Strip& s, const float* x, const float* dy, const std::uint16_t* mask,
                        const AffineGrad& affine, float* dx, float* daddend) {
   const Lanes mean = load(affine.mean), scale = load(affine.scale);
@@ -146,20 +171,21 @@ void normalize_grad_as(const Strip& s, const float* x, const float* dy, const st
   each_row(s, [&](auto, std::int64_t at, std::int64_t mask_at, auto width) {
     Lanes g = load_row(dy + at, width);
     if constexpr (masked) g = where_bits(mask[mask_at], g);
-    if constexpr (addend) store_row(daddend + at, g, width);
+    if constexpr (addend) put_row<past>(daddend + at, g, width);
     const Lanes off = load_row(x + at, width) - mean;
-    store_row(dx + at, ((g - constant) - off * slope) * scale, width);
+    put_row<past>(dx + at, ((g - constant) - off * slope) * scale, width);
   });
+  if constexpr (past) fence();
 }
 
 void normalize_grad(const Strip& s, const float* x, const float* dy, const std::uint16_t* mask,
                     const AffineGrad& affine, float* dx, float* daddend) {
-  if (mask && daddend)
-    normalize_grad_as<true, true>(s, x, dy, mask, affine, dx, daddend);
-  else if (mask)
-    normalize_grad_as<true, false>(s, x, dy, mask, affine, dx, daddend);
-  else if (daddend)
-    normalize_grad_as<false, true>(s, x, dy, mask, affine, dx, daddend);
-  else
-    normalize_grad_as<false, false>(s, x, dy, mask, affine, dx, daddend);
+  choose_one(mask != nullptr, [&](auto masked) {
+    choose_one(daddend != nullptr, [&](auto addend) {
+      choose_one(affine.stream, [&](auto past) {
+        normalize_grad_as<decltype(masked)::is, decltype(addend)::is, decltype(past)::is>(
+            s, x, dy, mask, affine, dx, daddend);
+      });
+    });
+  });
 }

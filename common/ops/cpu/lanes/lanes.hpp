@@ -41,6 +41,24 @@ inline void store(float* at, const Lanes& value) {
   TRAINYARD_EACH_PART* reinterpret_cast<LooseRegister*>(at + i * kWidth) = value.part[i];
 }
 
+/// Past the caches, to an address that is a multiple of 64 bytes; fence() makes others see it.
+inline void stream(float* at, const Lanes& value) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(at, (__m512)value.part[0]);
+#elif defined(__AVX2__)
+  TRAINYARD_EACH_PART _mm256_stream_ps(at + i * kWidth, (__m256)value.part[i]);
+#elif defined(__SSE2__)
+  TRAINYARD_EACH_PART _mm_stream_ps(at + i * kWidth, (__m128)value.part[i]);
+#else
+  store(at, value);
+#endif
+}
+inline void fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 #define TRAINYARD_OPERATOR(op)                                \
   inline Lanes operator op(const Lanes& a, const Lanes& b) {  \
     Lanes out;                                                \

@@ -21,10 +21,12 @@ enum class Rectify : std::uint8_t { none, relu, relu6 };
 struct Affine {
   const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
   Rectify rectify = Rectify::none;
+  bool stream = false;  // y goes past the caches; it and its rows are aligned to 64 bytes
 };
 /// dx = (g - constant - (x - mean) * slope) * scale, g being dy where the mask is set; a lane each.
 struct AffineGrad {
   const float *mean = nullptr, *scale = nullptr, *constant = nullptr, *slope = nullptr;
+  bool stream = false;  // dx and daddend; see Affine
 };
 
 struct Table {
