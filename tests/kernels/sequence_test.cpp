@@ -116,7 +116,7 @@ void each_recurrent(std::int64_t n, std::int64_t t, std::int64_t inputs, std::in
                 RecurrentCase{n, t, inputs, hidden, cell, direction, bias, states, some ? lengths : Whole{}});
 }
 
-TEST_CASE("recurrent cells and their gradients agree with plain loops", "[recurrent]") {
+TEST_CASE("recurrent cells and their gradients agree with plain loops", "[recurrent][lanes]") {
   Random random(1);
   const auto check_case = [&](const RecurrentCase& at) {
     INFO(at.text());
@@ -138,7 +138,7 @@ TEST_CASE("recurrent cells and their gradients agree with plain loops", "[recurr
   check_case({16, 4, 32, 64, Cell::lstm, Direction::bidirectional, true, true, {}});
 }
 
-TEST_CASE("recurrent cells take gradients of some results alone", "[recurrent]") {
+TEST_CASE("recurrent cells take gradients of some results alone", "[recurrent][lanes]") {
   Random random(2);
   for (const Cell cell : kCells)
     for (const std::uint32_t given : {1u, 2u, 4u, 5u})
@@ -150,7 +150,7 @@ TEST_CASE("recurrent cells take gradients of some results alone", "[recurrent]")
       }
 }
 
-TEST_CASE("the gradients of recurrent cells are their slopes", "[recurrent]") {
+TEST_CASE("the gradients of recurrent cells are their slopes", "[recurrent][lanes]") {
   Random random(3);
   const auto check_case = [&](const RecurrentCase& at) {
     INFO(at.text());
@@ -204,7 +204,7 @@ const KnownCase kKnown[] = {
       {0.879323, 0.948645, 0.848133, 0.877092, -0.453149, -0.440663, -0.419465, 0.090616}}},
 };
 
-TEST_CASE("recurrent cells give the numbers of other programs", "[recurrent]") {
+TEST_CASE("recurrent cells give the numbers of other programs", "[recurrent][lanes]") {
   for (const KnownCase& known : kKnown) {
     const RecurrentCase at{2, 3, 2, 2, known.cell, Direction::bidirectional, true, true, {3, 2}};
     INFO(at.text());
@@ -221,7 +221,7 @@ TEST_CASE("recurrent cells give the numbers of other programs", "[recurrent]") {
   }
 }
 
-TEST_CASE("behind its length a sequence gives 0, and its state stays", "[recurrent]") {
+TEST_CASE("behind its length a sequence gives 0, and its state stays", "[recurrent][lanes]") {
   Random random(4);
   for (const Cell cell : kCells) {
     const RecurrentCase full{1, 3, 2, 4, cell, Direction::bidirectional, true, true, {}};

@@ -55,7 +55,7 @@ std::unique_ptr<Kernel> build(const Operation& op) {
     case Kind::softmax_cross_entropy:
       return cpu::softmax_cross_entropy(op);
     default:
-      return nullptr;
+      return cpu::recurrent_kernel(op);
   }
 }
 

@@ -138,6 +138,8 @@ std::unique_ptr<Kernel> reshape(const Operation&);
 std::unique_ptr<Kernel> fallback(const Operation&);
 std::unique_ptr<Kernel> dropout(const Operation&);  // and its gradient
 std::unique_ptr<Kernel> softmax(const Operation&);
+// One function a family: nullptr when the kind is not of it.
+std::unique_ptr<Kernel> recurrent_kernel(const Operation&);
 std::unique_ptr<Kernel> softmax_cross_entropy(const Operation&);
 
 }  // namespace trainyard::ops::cpu

@@ -13,12 +13,34 @@ namespace {
 
 // clang-format off
 #include "common/ops/cpu/lanes/lanes.hpp"
+#include "common/ops/cpu/lanes/math.hpp"
 #include "common/ops/cpu/lanes/batch_norm.hpp"
+#include "common/ops/cpu/lanes/product.hpp"
+#include "common/ops/cpu/lanes/cells.hpp"
 // clang-format on
 
 }  // namespace
 
 extern const Table loops;
-const Table loops{moments, normalize, gradient_sums, normalize_grad};
+const Table loops{
+    .moments = moments,
+    .normalize = normalize,
+    .gradient_sums = gradient_sums,
+    .normalize_grad = normalize_grad,
+    .packed_floats = packed_floats,
+    .pack = pack,
+    .multiply = multiply,
+    .column_sums = column_sums,
+    .lstm = lstm,
+    .lstm_grad = lstm_grad,
+    .gru_before_reset = gru_before_reset,
+    .gru_before_reset_grad = gru_before_reset_grad,
+    .gru_gates = gru_gates,
+    .gru_state = gru_state,
+    .gru_state_grad = gru_state_grad,
+    .gru_gates_grad = gru_gates_grad,
+    .rnn = rnn,
+    .rnn_grad = rnn_grad,
+};
 
 }  // namespace trainyard::ops::cpu::lanes::TRAINYARD_LANES

@@ -41,6 +41,38 @@ struct Table {
   /// daddend = g; it and mask may be null. dx may be dy.
   void (*normalize_grad)(const Strip& strip, const float* x, const float* dy, const std::uint16_t* mask,
                          const AffineGrad& affine, float* dx, float* daddend);
+
+  /// Floats that pack() writes for a matrix [k][columns].
+  std::int64_t (*packed_floats)(std::int64_t k, std::int64_t columns);
+  /// Element (i, j) of the matrix lies at b + i * k_step + j * column_step.
+  void (*pack)(const float* b, std::int64_t k_step, std::int64_t column_step, std::int64_t k,
+               std::int64_t columns, float* packed);
+  /// c[r][j] = (add ? c[r][j] : 0) + sum over i of a[r][i] * b[i][j], in the order of i. Each row's bits are
+  /// the same however many rows there are.
+  void (*multiply)(std::int64_t rows, const float* const* a, std::int64_t k, const float* packed,
+                   std::int64_t columns, float* const* c, bool add);
+  /// sums[j] of `rows` rows, in a fixed order.
+  void (*column_sums)(const float* from, std::int64_t row_step, std::int64_t rows, std::int64_t columns,
+                      double* sums);
+
+  // One step of a cell for one row; gates come as W x + R h and leave as they are after their functions.
+  // Gradients: da of the gates' arguments; dy may be null. See cells.hpp.
+  void (*lstm)(std::int64_t hidden, const float* bias, const float* c_before, float* gates, float* c,
+               float* h);
+  void (*lstm_grad)(std::int64_t hidden, const float* gates, const float* c, const float* c_before,
+                    const float* dh, const float* dy, float* dc, float* da);
+  void (*gru_before_reset)(std::int64_t hidden, const float* bias, const float* state_bias,
+                           const float* before, float* gates, float* state, float* h);
+  void (*gru_before_reset_grad)(std::int64_t hidden, const float* gates, const float* state,
+                                const float* before, const float* dy, float* dh, float* da, float* dstate);
+  void (*gru_gates)(std::int64_t hidden, const float* bias, const float* before, float* gates, float* reset);
+  void (*gru_state)(std::int64_t hidden, const float* bias, const float* before, float* gates, float* h);
+  void (*gru_state_grad)(std::int64_t hidden, const float* gates, const float* before, const float* dy,
+                         float* dh, float* da);
+  void (*gru_gates_grad)(std::int64_t hidden, const float* gates, const float* before, const float* dreset,
+                         float* dh, float* da);
+  void (*rnn)(std::int64_t hidden, const float* bias, float* gates, float* h);
+  void (*rnn_grad)(std::int64_t hidden, const float* gates, const float* dh, const float* dy, float* da);
 };
 
 /// That of the widest instruction set that this processor has; TRAINYARD_VECTORS=any or avx2 chooses a
