@@ -10,10 +10,6 @@
 namespace trainyard::ops {
 namespace {
 
-bool rectifies(const Operation& op) {
-  return op.attributes.function == Function::relu && op.outputs[0].type == DType::f32;
-}
-
 /// nullptr: no kernel of this backend's own.
 std::unique_ptr<Kernel> build(const Operation& op) {
   switch (op.kind) {
@@ -35,28 +31,25 @@ std::unique_ptr<Kernel> build(const Operation& op) {
       return cpu::batch_norm_training(op);
     case Kind::batch_norm_grad:
       return cpu::batch_norm_grad(op);
-    case Kind::unary:
-      return rectifies(op) ? cpu::relu(op) : nullptr;
-    case Kind::unary_grad:
-      return rectifies(op) ? cpu::relu_grad(op) : nullptr;
     case Kind::max_pool:
     case Kind::avg_pool:
       return cpu::pool(op);
     case Kind::max_pool_grad:
     case Kind::avg_pool_grad:
       return cpu::pool_grad(op);
-    case Kind::reshape:
-      return cpu::reshape(op);
     case Kind::dropout:
     case Kind::dropout_grad:
       return cpu::dropout(op);
-    case Kind::softmax:
-      return cpu::softmax(op);
     case Kind::softmax_cross_entropy:
       return cpu::softmax_cross_entropy(op);
     default:
-      return cpu::recurrent_kernel(op);
+      break;
   }
+  for (const auto family :
+       {cpu::elementwise_kernel, cpu::along_kernel, cpu::movement_kernel, cpu::index_kernel, cpu::matmul,
+        cpu::recurrent_kernel})
+    if (auto kernel = family(op)) return kernel;
+  return nullptr;
 }
 
 class CpuBackend final : public Backend {

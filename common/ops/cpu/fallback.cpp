@@ -1,53 +1,13 @@
-#include "common/ops/cpu/onednn.hpp"
+#include "common/ops/cpu/arrangement.hpp"
 #include "common/tensor/buffer.hpp"
 
 namespace trainyard::ops::cpu {
 namespace {
 
+// Operands brought into the order that loops want: the reference's, which are row major, or own ones.
+
 /// Whole numbers and what another fallback kept: they lie as the loops want them.
 bool is_raw(const Layout& layout) { return dynamic_cast<const RawLayout*>(&layout) != nullptr; }
-
-/// Brings operands into row-major order and runs the reference loops, whose results are row major.
-class Fallback final : public Kernel {
- public:
-  Fallback(const Operation& op, std::unique_ptr<Kernel> loops)
-      : loops_(std::move(loops)), pointers_(op.inputs.size()) {
-    std::size_t scratch = 0;
-    for (std::size_t i = 0; i < op.inputs.size(); ++i) {
-      if (!op.inputs[i].layout || is_raw(*op.inputs[i].layout) || is_plain(op.inputs[i])) continue;
-      const Desc want = plain_desc(op.inputs[i].shape);
-      moves_.push_back({i, scratch, reorder_of(desc_of(op.inputs[i]), want)});
-      scratch += tensor::aligned(want.get_size());
-    }
-    scratch_bytes_ = scratch;
-    for (std::size_t i = 0; i < op.outputs.size(); ++i) {
-      const Signature& of = op.outputs[i];
-      outputs_.push_back(of.opaque ? std::make_shared<const RawLayout>(loops_->outputs()[i]->bytes)
-                                   : plain_layout(of.shape, of.type));
-    }
-  }
-  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) override {
-    std::copy(inputs.begin(), inputs.end(), pointers_.begin());
-    for (const Move& move : moves_) {
-      void* const to = static_cast<std::byte*>(scratch) + move.scratch;
-      const void* const from = inputs[move.index];
-      move.reorder->run({const_cast<void* const*>(&from), 1}, {&to, 1}, nullptr);
-      pointers_[move.index] = to;
-    }
-    loops_->run(pointers_, outputs, nullptr);
-  }
-
- private:
-  struct Move {
-    std::size_t index = 0, scratch = 0;
-    std::unique_ptr<Kernel> reorder;
-  };
-  static std::unique_ptr<Kernel> reorder_of(const Desc& from, const Desc& to);
-
-  std::unique_ptr<Kernel> loops_;
-  std::vector<Move> moves_;
-  std::vector<void*> pointers_;
-};
 
 /// One oneDNN reorder, without scratch memory.
 class Reorder final : public Kernel {
@@ -69,17 +29,68 @@ class Reorder final : public Kernel {
   dnnl::reorder reorder_;
 };
 
-std::unique_ptr<Kernel> Fallback::reorder_of(const Desc& from, const Desc& to) {
-  return std::make_unique<Reorder>(from, to);
-}
+/// Brings operands into the order that `inner` wants.
+class Arranged final : public Kernel {
+ public:
+  Arranged(const Operation& op, std::unique_ptr<Kernel> inner, const Arrangement& order,
+           std::vector<LayoutPtr> outputs)
+      : inner_(std::move(inner)), pointers_(op.inputs.size()) {
+    for (std::size_t i = 0; i < op.inputs.size(); ++i) {
+      const Operand& operand = op.inputs[i];
+      if (!operand.layout || is_raw(*operand.layout)) continue;
+      const Desc have = desc_of(operand), want = order.desc(operand.shape);
+      if (have == want) continue;
+      moves_.push_back({i, scratch_bytes_, std::make_unique<Reorder>(have, want)});
+      scratch_bytes_ += tensor::aligned(want.get_size());
+    }
+    inner_scratch_ = scratch_bytes_;
+    scratch_bytes_ += inner_->scratch_bytes();
+    outputs_ = std::move(outputs);
+  }
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+    auto* const area = static_cast<std::byte*>(scratch);
+    std::copy(inputs.begin(), inputs.end(), pointers_.begin());
+    for (const Move& move : moves_) {
+      void* const to = area + move.scratch;
+      move.reorder->run({&inputs[move.index], 1}, {&to, 1}, nullptr);
+      pointers_[move.index] = to;
+    }
+    inner_->run(pointers_, outputs, area + inner_scratch_);
+  }
+  bool moves() const { return !moves_.empty(); }
+  std::unique_ptr<Kernel> inner() && { return std::move(inner_); }
+
+ private:
+  struct Move {
+    std::size_t index = 0, scratch = 0;
+    std::unique_ptr<Kernel> reorder;
+  };
+  std::unique_ptr<Kernel> inner_;
+  std::vector<Move> moves_;
+  std::vector<void*> pointers_;
+  std::size_t inner_scratch_ = 0;
+};
 
 }  // namespace
+
+std::unique_ptr<Kernel> over_arranged(const Operation& op, std::unique_ptr<Kernel> kernel,
+                                      const Arrangement& order) {
+  std::vector<LayoutPtr> outputs = kernel->outputs();
+  auto arranged = std::make_unique<Arranged>(op, std::move(kernel), order, std::move(outputs));
+  return arranged->moves() ? std::move(arranged) : std::move(*arranged).inner();
+}
 
 std::unique_ptr<Kernel> fallback(const Operation& op) {
   static const std::unique_ptr<Backend> reference = reference_backend<float>();
   auto loops = reference->prepare(op);
   if (!loops) return nullptr;
-  return std::make_unique<Fallback>(op, std::move(*loops));
+  std::vector<LayoutPtr> outputs;
+  for (std::size_t i = 0; i < op.outputs.size(); ++i) {
+    const Signature& of = op.outputs[i];
+    outputs.push_back(of.opaque ? std::make_shared<const RawLayout>((*loops)->outputs()[i]->bytes)
+                                : plain_layout(of.shape, of.type));
+  }
+  return std::make_unique<Arranged>(op, std::move(*loops), Arrangement{}, std::move(outputs));
 }
 
 }  // namespace trainyard::ops::cpu

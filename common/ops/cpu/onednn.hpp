@@ -127,8 +127,6 @@ std::unique_ptr<Kernel> dense_grad_weights(const Operation&);
 std::unique_ptr<Kernel> batch_norm(const Operation&);
 std::unique_ptr<Kernel> batch_norm_training(const Operation&);
 std::unique_ptr<Kernel> batch_norm_grad(const Operation&);
-std::unique_ptr<Kernel> relu(const Operation&);
-std::unique_ptr<Kernel> relu_grad(const Operation&);
 std::unique_ptr<Kernel> pool(const Operation&);
 std::unique_ptr<Kernel> pool_grad(const Operation&);
 /// Row-major values in another shape; a view when they lie so already.
@@ -137,9 +135,22 @@ std::unique_ptr<Kernel> reshape(const Operation&);
 /// none.
 std::unique_ptr<Kernel> fallback(const Operation&);
 std::unique_ptr<Kernel> dropout(const Operation&);  // and its gradient
-std::unique_ptr<Kernel> softmax(const Operation&);
-// One function a family: nullptr when the kind is not of it.
-std::unique_ptr<Kernel> recurrent_kernel(const Operation&);
+std::unique_ptr<Kernel> recurrent_kernel(const Operation&);  // nullptr when the kind is not of the family
 std::unique_ptr<Kernel> softmax_cross_entropy(const Operation&);
+
+// nullptr: the reference loops do it.
+std::unique_ptr<Kernel> unary(const Operation&);
+std::unique_ptr<Kernel> unary_grad(const Operation&);
+std::unique_ptr<Kernel> binary(const Operation&);
+std::unique_ptr<Kernel> where(const Operation&);
+std::unique_ptr<Kernel> cast(const Operation&);
+std::unique_ptr<Kernel> reduce(const Operation&);
+std::unique_ptr<Kernel> softmax(const Operation&);  // its logarithm and their gradients too
+std::unique_ptr<Kernel> matmul(const Operation&);
+// One dispatch a family; nullptr also when the kind is not of it.
+std::unique_ptr<Kernel> elementwise_kernel(const Operation&);
+std::unique_ptr<Kernel> along_kernel(const Operation&);
+std::unique_ptr<Kernel> movement_kernel(const Operation&);
+std::unique_ptr<Kernel> index_kernel(const Operation&);
 
 }  // namespace trainyard::ops::cpu

@@ -7,8 +7,6 @@
 namespace trainyard::ops::cpu {
 namespace {
 
-constexpr int kX = 0, kOut = 1;
-
 /// p = exp(x - max) / sum; returns log(sum) + max, the logarithm of the partition.
 double softmax_row(const float* x, float* p, std::int64_t classes) {
   const float top = *std::max_element(x, x + classes);
@@ -23,22 +21,6 @@ double softmax_row(const float* x, float* p, std::int64_t classes) {
 }
 
 Shape rows(const Shape& x) { return {x[0], x.elements() / x[0]}; }
-
-class Softmax final : public ArrangedKernel {
- public:
-  explicit Softmax(const Operation& op) : shape_(rows(op.inputs[0].shape)) {
-    outputs_ = {layout_of(plain_desc(shape_))};
-    input(kX, 0, desc_of(op.inputs[0]), plain_desc(op.inputs[0].shape));
-    output(kOut, 0, plain_desc(shape_));
-  }
-
- private:
-  void compute() override {
-    for (std::int64_t n = 0; n < shape_[0]; ++n)
-      softmax_row(data(kX) + n * shape_[1], data(kOut) + n * shape_[1], shape_[1]);
-  }
-  Shape shape_;
-};
 
 /// labels and the outcome are not arranged, so they pass beside the memories.
 class CrossEntropy final : public Kernel {
@@ -76,11 +58,6 @@ class CrossEntropy final : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> softmax(const Operation& op) {
-  const Shape& x = op.inputs[0].shape;
-  if (x.rank() != 2 || op.attributes.axis != 1) return fallback(op);
-  return std::make_unique<Softmax>(op);
-}
 std::unique_ptr<Kernel> softmax_cross_entropy(const Operation& op) {
   const Attributes& a = op.attributes;
   const bool plain =

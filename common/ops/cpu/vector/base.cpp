@@ -1,0 +1,3 @@
+// The loops of this directory, for the level of its name; CMake gives the instructions.
+#define TRAINYARD_VECTOR_LEVEL base
+#include "common/ops/cpu/vector/loops.hpp"
