@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "common/tensor/half.hpp"
+#include "tests/kernels/images.hpp"
 
 namespace trainyard::ops {
 namespace {
@@ -94,8 +95,12 @@ Held Lab::plain(const Tensor& tensor, DType type) const {
 Held Lab::activation(const Tensor& tensor) {
   if (tensor.shape.rank() != 4) return plain(tensor);
   const bool blocked = (blocked_ >> activations_++ & 1) != 0;
-  Held held = plain(tensor);
-  return blocked ? as_a_convolution_leaves_it(held) : held;
+  const Held held = plain(tensor);
+  if (!blocked || tensor.values.empty()) return held;
+  if (order_ == Images::as_a_convolution_leaves_it) return as_a_convolution_leaves_it(held);
+  const Held image = hold(tensor.shape, image_layout(tensor.shape, order_));
+  arrange_image(held, image);
+  return image;
 }
 
 Held Lab::as_a_convolution_leaves_it(const Held& image) const {
@@ -133,6 +138,7 @@ std::vector<Held> Lab::run(Kind kind, const Attributes& attributes, const std::v
     for (std::size_t i = 0; i < results.size(); ++i) {
       INFO("output " << i << " over poison " << static_cast<int>(poison));
       CHECK(guard_holds(*results[i].bytes, poison));
+      CHECK(padding_is_zero(results[i].shape, results[i].layout, *results[i].bytes));
       if (!first.empty())
         CHECK(std::memcmp(results[i].bytes->data(), first[i].bytes->data(), results[i].layout->bytes) == 0);
     }
@@ -249,10 +255,31 @@ void agree(const Computation& computation, double tolerance) {
     }
   };
   compare(std::move(narrow));
-  for (std::uint32_t blocked = 0; blocked < 1u << reference.activations(); ++blocked) {
-    INFO("cpu backend, activations in blocks: mask " << blocked);
+  const std::uint32_t all = (1u << reference.activations()) - 1;
+  for (std::uint32_t blocked = 0; blocked <= all; ++blocked) {
+    INFO("cpu backend, images in blocks: mask " << blocked);
     compare(Lab::cpu(blocked));
   }
+  if (all == 0) return;
+  for (const Images order : {Images::channels_last, Images::blocks_of_eight}) {
+    INFO("cpu backend, images in order " << static_cast<int>(order));
+    compare(Lab::cpu(all, order));
+    if (all > 1) compare(Lab::cpu(1, order));
+  }
+}
+
+Shape random_shape(Random& random, std::size_t rank) {
+  static constexpr std::int64_t kExtents[] = {1, 2, 3, 5, 7, 8, 16, 17, 33};
+  std::vector<std::int64_t> dims;
+  std::int64_t volume = 1;
+  for (std::size_t axis = 0; axis < rank; ++axis) {
+    std::int64_t extent = kExtents[random.below(std::size(kExtents))];
+    if (volume * extent > 20000) extent = 1;
+    if (random.chance(0.02)) extent = 0;
+    if (extent > 0) volume *= extent;
+    dims.push_back(extent);
+  }
+  return Shape(std::move(dims));
 }
 
 }  // namespace trainyard::ops

@@ -30,16 +30,23 @@ struct Held {
   DType type = DType::f32;
 };
 
+/// How an image lies that is not row major.
+enum class Images : std::uint8_t { as_a_convolution_leaves_it, channels_last, blocks_of_eight };
+
 class Lab {
  public:
-  /// Activation number i is given in the layout that a convolution leaves when bit i of `blocked` is set.
-  static Lab cpu(std::uint32_t blocked = 0) { return Lab(cpu_backend(), sizeof(float), blocked); }
+  /// Activation number i is an image in this order when bit i of `blocked` is set.
+  static Lab cpu(std::uint32_t blocked = 0, Images order = Images::as_a_convolution_leaves_it) {
+    Lab lab(cpu_backend(), sizeof(float), blocked);
+    lab.order_ = order;
+    return lab;
+  }
   static Lab reference() { return Lab(reference_backend<double>(), sizeof(double), 0); }
   static Lab reference_float() { return Lab(reference_backend<float>(), sizeof(float), 0); }
 
   /// Row major; whole numbers and storage types are what the values round to.
   Held plain(const Tensor& tensor, DType type = DType::f32) const;
-  /// A plain tensor, or an image in the layout of a convolution; see the constructors.
+  /// A plain tensor, or an image in another order; see cpu().
   Held activation(const Tensor& tensor);
   /// Bytes beside the tensors.
   template <typename T>
@@ -58,7 +65,8 @@ class Lab {
   }
 
   /// Runs the operation three times over outputs and scratch memory full of different nonsense. Requires: the
-  /// same bytes each time, operands untouched, no byte written past the end.
+  /// same bytes each time, operands untouched, no byte written past the end, zeros where an image has
+  /// padding.
   std::vector<Held> run(Kind kind, const Attributes& attributes, const std::vector<Held>& inputs,
                         const std::vector<Signature>& outputs) const;
   /// The same with the attributes and results that ops::infer gives.
@@ -81,7 +89,11 @@ class Lab {
   std::unique_ptr<Backend> backend_;
   std::size_t real_bytes_;
   std::uint32_t blocked_, activations_ = 0;
+  Images order_ = Images::as_a_convolution_leaves_it;
 };
+
+/// A shape of `rank` awkward extents, sometimes 0, whose volume is bounded.
+Shape random_shape(Random& random, std::size_t rank);
 
 /// What a test computes on either backend.
 using Computation = std::function<std::vector<Tensor>(Lab&)>;
