@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace trainyard::ops::cpu {
@@ -20,9 +21,18 @@ class Box {
   struct Axis {
     std::int64_t extent = 1, from = 0, to = 0;
   };
+  /// Where row number `row` of the outer axes begins in `from` and in `to`.
+  std::pair<std::int64_t, std::int64_t> place(std::int64_t row) const;
+  template <typename T>
+  void copy_as(const T* from, T* to) const;
+  template <typename T>
+  void crossed(const T* from, T* to) const;
+
   std::size_t size_;
   std::vector<Axis> outer_;  // innermost first
-  Axis inner_;
+  Axis inner_;               // along which `to` moves least
+  Axis cross_;               // along which `from` does, when that is another one: then `crosses_`
+  bool crosses_ = false;
   std::int64_t from_base_, to_base_, rows_ = 0, part_ = 1, parts_ = 1;
 };
 

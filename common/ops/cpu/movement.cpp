@@ -234,7 +234,7 @@ std::unique_ptr<Kernel> expand(const Operation& op) {
   return over_arranged(op, std::move(kernel), order);
 }
 
-/// One reorder: the axes of x are renamed, and it lies as it lies.
+/// One reorder of an image that is not row major: its axes are renamed, and it lies as it lies.
 class Transpose final : public ArrangedKernel {
  public:
   explicit Transpose(const Operation& op) {
@@ -264,7 +264,7 @@ class Transpose final : public ArrangedKernel {
 
 std::unique_ptr<Kernel> transpose(const Operation& op) {
   const Shape &x = op.inputs[0].shape, &y = op.outputs[0].shape;
-  if (op.inputs[0].type == DType::f32 && x.rank() >= 2 && x.rank() <= 6)
+  if (op.inputs[0].type == DType::f32 && !is_plain(op.inputs[0]) && x.rank() <= 6)
     return std::make_unique<Transpose>(op);
   auto kernel = std::make_unique<Boxes>(op, Arrangement{});
   Numbers steps;
