@@ -5,12 +5,15 @@
 //   told      the same; inputs that decide shapes were told when the model was read
 //   refused   import says that it does not support the model
 //   failed    anything else
-// With --export what export makes of NAME is left as DIR/NAME.onnx.
+// With --export DIR what export makes of NAME is left as DIR/NAME.onnx. onnx_node_case --operators
+// lists what import reads: name, first operator set, last or 0.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "common/base/text.hpp"
+#include "common/graph/onnx/operators.hpp"
 #include "tests/onnx/runner.hpp"
 
 namespace trainyard::graph::test {
@@ -83,6 +86,16 @@ Status check_round_trip(const Model& model, const std::vector<Constant>& inputs,
   return {};
 }
 
+/// "Conv" or "Add+Relu": which operators a model has.
+std::string operators_of(const fs::path& folder) {
+  const auto model = read_model((folder / "model.onnx").string());
+  if (!model) return "";
+  std::set<std::string> kinds;
+  for (const auto& node : model->graph().node()) kinds.insert(node.op_type());
+  const std::vector<std::string> all(kinds.begin(), kinds.end());
+  return join(all, "+");
+}
+
 struct Verdict {
   const char* word = "refused";
   std::string why;
@@ -137,6 +150,11 @@ Verdict run_case(const fs::path& folder) {
 
 int main(int argc, char** argv) {
   using namespace trainyard::graph::test;
+  if (argc == 2 && std::string_view(argv[1]) == "--operators") {
+    for (const auto& one : trainyard::graph::onnx_file::all_operators())
+      std::printf("%s\t%d\t%d\n", one.name, one.since, one.until);
+    return 0;
+  }
   int first = 1;
   if (argc > 2 && std::string_view(argv[1]) == "--export") {
     export_directory = argv[2];
@@ -147,7 +165,7 @@ int main(int argc, char** argv) {
     std::printf("begin\t%s\n", argv[i]);
     std::fflush(stdout);
     const Verdict verdict = run_case(folder);
-    std::printf("%s\t%s\t%s\n", verdict.word, argv[i], verdict.why.c_str());
+    std::printf("%s\t%s\t%s\t%s\n", verdict.word, argv[i], operators_of(folder).c_str(), verdict.why.c_str());
     std::fflush(stdout);
   }
   return 0;
