@@ -70,6 +70,7 @@ class BoundNetwork final : public Network {
   }
 
   const Model& model() const override { return model_; }
+  const LossSpec& loss() const override { return options_.loss; }
   std::span<float> values() override { return values_; }
   void swap_values(std::vector<float>& values) override {
     check(values.size() == values_.size(), "other values have the length of the model");

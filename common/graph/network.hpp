@@ -54,6 +54,8 @@ class Network {
   virtual ~Network() = default;
 
   virtual const Model& model() const = 0;
+  /// What it minimizes, and so what its predictions show.
+  virtual const LossSpec& loss() const = 0;
   std::span<const TensorInfo> tensors() const { return model().tensors; }
   /// All parameters and buffers; write to replace them (between steps only).
   virtual std::span<float> values() = 0;
@@ -90,8 +92,9 @@ class Network {
   std::string summary() const;
 };
 
-/// The inference graph with its weights, opset 17, input "input" [batch, C, H, W], output "probabilities"
-/// [batch, classes].
+/// What predict() runs, with the weights: operator set 17, inputs under their names, the batch open. The
+/// output is "probabilities" [batch, classes] where the loss has them, else "output"; of a random field
+/// "emissions" and "transitions", since ONNX has no best path.
 Result<std::string> to_onnx(Network& network);
 
 }  // namespace trainyard::graph

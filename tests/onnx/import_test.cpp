@@ -1,5 +1,6 @@
 // What import makes of small files: names, kinds, the open batch, what is computed at once.
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "common/base/random.hpp"
 #include "tests/onnx/file.hpp"
@@ -218,6 +219,16 @@ TEST_CASE("nodes may stand in any order", "[onnx]") {
   file.node("Sigmoid", {"r"}, {"y"});
   file.node("Relu", {"x"}, {"r"});
   CHECK(imported(file).graph.nodes[0].attributes.function == ops::Function::relu);
+}
+
+TEST_CASE("a global pool by powers is the norm of each channel", "[onnx]") {
+  File file;
+  file.input("x", {"N", "2", "2"}).output("y");
+  File::set(file.node("GlobalLpPool", {"x"}, {"y"}), "p", std::int64_t{3});
+  const Numbers y = run_floats(imported(file), {1, 2, 2}, {3, 4, -5, 0});
+  CHECK(y.dims == Dims{1, 2, 1});
+  CHECK(y.values[0] == Approx(std::cbrt(27.0 + 64)));
+  CHECK(y.values[1] == Approx(5));
 }
 
 TEST_CASE("another name of a weight is the same weight", "[onnx]") {

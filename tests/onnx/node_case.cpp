@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "common/base/text.hpp"
@@ -27,6 +28,8 @@ struct Case {
   std::string model;
   std::vector<std::string> names;  // of the inputs
   std::vector<Constant> inputs, outputs;
+  std::map<std::string, std::vector<std::int64_t>>
+      shapes;  // of inputs whose data differ from what is declared
 };
 
 template <typename Declared>
@@ -48,7 +51,14 @@ Result<Case> read_case(const fs::path& folder) {
   if (!inputs) return inputs.error();
   auto outputs = read_all(folder / "test_data_set_0", "output", model->graph().output());
   if (!outputs) return outputs.error();
-  return Case{path, input_names(*model), std::move(*inputs), std::move(*outputs)};
+  Case out{path, input_names(*model), std::move(*inputs), std::move(*outputs), {}};
+  for (std::size_t i = 0; i < out.inputs.size(); ++i) {
+    std::vector<std::int64_t> declared;
+    const auto& input = model->graph().input(static_cast<int>(i));
+    for (const auto& dim : input.type().tensor_type().shape().dim()) declared.push_back(dim.dim_value());
+    if (declared != out.inputs[i].of.shape.dims()) out.shapes[input.name()] = out.inputs[i].of.shape.dims();
+  }
+  return out;
 }
 
 std::optional<std::string> check_on(const char* name, const Model& model, const std::vector<Constant>& inputs,
@@ -104,6 +114,7 @@ struct Verdict {
 /// `told` names the inputs whose values import is given.
 Verdict attempt(const Case& given, const std::vector<bool>& told) {
   OnnxImport options;
+  options.shapes = given.shapes;
   std::vector<Constant> inputs;
   bool any = false;
   for (std::size_t i = 0; i < given.inputs.size(); ++i) {

@@ -42,9 +42,10 @@ file, or told by the caller.
 Operator set 17. What import reads can be written again, but for what the table of exports below says.
 
 ## Operators
-Cases are those of the backend tests of {releases}, run on the reference loops and on the cpu
-backend, with the tolerance of these tests (relative 1e-3, absolute 1e-7); then the model is exported and imported again
-and has to give the same numbers within 1e-6. Composed cases belong to each of their operators.
+Cases are those of the backend tests of onnx {releases}.
+They run on the reference loops and on the cpu backend, with the tolerance of these tests (relative 1e-3, absolute
+1e-7); then the model is exported and imported again and has to give the same numbers within 1e-6. Composed cases
+belong to each of their operators.
 """
 
 
@@ -101,7 +102,7 @@ def page(results, operators):
                     unexported[(kinds, without_place(why).removeprefix("not exported: "))].append(name)
             elif word == "refused":
                 refused[(refused_by(kinds, why), without_place(why))].append(name)
-    numbers = ", ".join(f"{r} (operator set {s})" for r, s in RELEASES.items())
+    numbers = ", ".join(f"{r} (set {s})" for r, s in RELEASES.items())
     text = HEAD.format(releases=numbers)
     text += "\n| operator | since | cases right | |\n|---|---|---|---|\n"
     for name, since, until in operators:

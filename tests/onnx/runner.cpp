@@ -95,6 +95,13 @@ Constant constant_of(const Numbers& numbers, DType type) {
 
 Result<std::vector<Numbers>> run(const Model& model, const std::vector<Constant>& inputs,
                                  const ops::Backend& backend) {
+  std::vector<float> values;
+  draw_initial(model, 1, values);
+  return run(model, values, inputs, backend);
+}
+
+Result<std::vector<Numbers>> run(const Model& model, std::span<const float> values,
+                                 const std::vector<Constant>& inputs, const ops::Backend& backend) {
   Graph graph = inference_graph(model);
   fuse(graph, false);
   if (inputs.size() != graph.externals.size())
@@ -115,10 +122,8 @@ Result<std::vector<Numbers>> run(const Model& model, const std::vector<Constant>
                           inputs[i].of.shape.text(), name_of(inputs[i].of.type))};
   auto program = Program::bind(graph, static_cast<std::uint32_t>(batch), backend);
   if (!program) return program.error();
-  std::vector<float> parameters;
-  draw_initial(model, 1, parameters);
   tensor::Buffer arena((*program)->arena_bytes());
-  const Memory memory{arena.data(), parameters.data(), nullptr, externals};
+  const Memory memory{arena.data(), values.data(), nullptr, externals};
   (*program)->run(memory);
   std::vector<Numbers> out;
   for (std::size_t i = 0; i < graph.results.size(); ++i)

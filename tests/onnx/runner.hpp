@@ -31,6 +31,9 @@ Constant constant_of(const Numbers& numbers, DType type);
 /// inputs say; errors when they do not fit.
 Result<std::vector<Numbers>> run(const Model& model, const std::vector<Constant>& inputs,
                                  const ops::Backend& backend);
+/// The same with these values of the tensors, instead of those that the model begins with.
+Result<std::vector<Numbers>> run(const Model& model, std::span<const float> values,
+                                 const std::vector<Constant>& inputs, const ops::Backend& backend);
 
 /// Nothing when `actual` is within atol + rtol |expected| everywhere; else where and how far it is off.
 std::optional<std::string> difference(const Numbers& actual, const Numbers& expected, double rtol,

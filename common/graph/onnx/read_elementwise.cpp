@@ -14,11 +14,13 @@ bool is_vector(const Shape& shape) {
   return wide <= 1;
 }
 
-/// A known tensor beside something that is learned is a bias or a scale; masks and numbers are not.
-ValueId beside(Call& c, std::size_t index, ValueId other) {
-  if (!c.known(index) || c.literal(index) || !c.real(index) || !c.ok() || !c.learned(other) ||
-      c.shape(index).elements() < 2)
+/// A known tensor beside something that is learned is a bias or a scale; masks and plain numbers are not.
+/// What an input is shifted and scaled by before anything is learned belongs to the data, but for a matrix
+/// that it is multiplied by.
+ValueId beside(Call& c, std::size_t index, ValueId other, bool multiplies) {
+  if (!c.known(index) || c.literal(index) || !c.real(index) || !c.ok() || c.shape(index).elements() < 2)
     return c.value(index);
+  if (!c.learned(other) && !(multiplies && !is_vector(c.shape(index)))) return c.value(index);
   constexpr float mask_least = 1e4f;  // what masks add to scores is beyond
   const auto constant = c.constant(index);
   if (!constant) return kAbsent;
@@ -32,22 +34,22 @@ struct Pair {
   ValueId a = kAbsent, b = kAbsent;
 };
 
-Pair operands(Call& c, bool weights) {
+Pair operands(Call& c, bool weights, bool multiplies) {
   if (!weights || c.known(0) == c.known(1)) {
     const ValueId a = c.value(0);
     return {a, c.value(1)};
   }
   if (c.known(0)) {
     const ValueId b = c.value(1);
-    return {beside(c, 0, b), b};
+    return {beside(c, 0, b, multiplies), b};
   }
   const ValueId a = c.value(0);
-  return {a, beside(c, 1, a)};
+  return {a, beside(c, 1, a, multiplies)};
 }
 
 template <Arithmetic arithmetic, bool weights = false>
 void binary(Call& c) {
-  const Pair pair = operands(c, weights);
+  const Pair pair = operands(c, weights, arithmetic == Arithmetic::multiply);
   c.give(c.binary(arithmetic, pair.a, pair.b), 0, ops::is_comparison(arithmetic));
 }
 
@@ -70,7 +72,8 @@ template <Arithmetic arithmetic, bool mean = false>
 void many(Call& c) {
   ValueId all = c.value(0);
   for (std::size_t i = 1; i < c.count(); ++i)
-    all = c.binary(arithmetic, all, arithmetic == Arithmetic::add && !mean ? beside(c, i, all) : c.value(i));
+    all = c.binary(arithmetic, all,
+                   arithmetic == Arithmetic::add && !mean ? beside(c, i, all, false) : c.value(i));
   if (mean) all = c.binary(Arithmetic::divide, all, c.scalar(static_cast<double>(c.count()), c.type(0)));
   c.give(all);
 }

@@ -105,7 +105,6 @@ class Resizing {
     a.dims = {height.size, width.size};
     a.alpha = scale_of(height, in_height);
     a.beta = scale_of(width, in_width);
-    if (a.coordinates == Coordinates::align_corners) aligned(a, height, width, in_height, in_width);
     ValueId image = turned;
     const bool is_image = to.rank() == 4 && pair.size() == 2;
     if (!is_image) image = c_.reshape(image, {to.volume(0, kept), 1, in_height, in_width});
@@ -124,20 +123,6 @@ class Resizing {
                  "half_pixel_symmetric with a scale of {}, which gives no whole extent of {}", scale, extent);
     if (smooth_) c_.require(scale >= 1, "antialias with a scale of {} is not supported", scale);
     return target.scale;
-  }
-
-  /// With a scale that gives no whole extent the corners are those of the extent that it gives: a scale of
-  /// (scale * extent - 1) / (extent - 1) from corner to corner.
-  void aligned(Attributes& a, const Target& height, const Target& width, std::int64_t in_height,
-               std::int64_t in_width) {
-    const auto corners = [](const Target& target, std::int64_t extent) {
-      const double in = static_cast<double>(extent);
-      const double out = target.scale == 0 ? static_cast<double>(target.size) : target.scale * in;
-      return extent > 1 && out > 1 ? (out - 1) / (in - 1) : 1e9;  // all from the first
-    };
-    a.alpha = corners(height, in_height);
-    a.beta = corners(width, in_width);
-    a.coordinates = Coordinates::asymmetric;
   }
 
   Call& c_;

@@ -16,14 +16,16 @@ struct Tap {
 /// Of one output coordinate; unused ones weigh nothing.
 using Taps = std::array<Tap, 4>;
 
-double source_of(Coordinates coordinates, double out, double extent_out, double extent_in, double scale) {
+/// `reach` is the extent that a given scale makes, which need not be whole; else that of the result.
+double source_of(Coordinates coordinates, double out, double extent_out, double extent_in, double scale,
+                 double reach) {
   switch (coordinates) {
     case Coordinates::half_pixel:
       return (out + 0.5) / scale - 0.5;
     case Coordinates::pytorch_half_pixel:
       return extent_out > 1 ? (out + 0.5) / scale - 0.5 : 0;
     case Coordinates::align_corners:
-      return extent_out > 1 ? out * (extent_in - 1) / (extent_out - 1) : 0;
+      return reach > 1 ? out * (extent_in - 1) / (reach - 1) : 0;
     case Coordinates::asymmetric:
       return out / scale;
   }
@@ -54,13 +56,15 @@ double cubic(double t, double a) {
 std::vector<Taps> taps_of(const Attributes& a, std::int64_t in, std::int64_t out, double given_scale) {
   const double extent_in = static_cast<double>(in), extent_out = static_cast<double>(out);
   const double scale = given_scale > 0 ? given_scale : extent_out / extent_in;
+  const double reach = given_scale > 0 ? given_scale * extent_in : extent_out;
   const auto border = [&](double at) {
     return static_cast<std::int64_t>(std::clamp(at, 0.0, extent_in - 1));
   };
   std::vector<Taps> all(static_cast<std::size_t>(out));
   for (std::int64_t i = 0; i < out; ++i) {
     Taps& taps = all[static_cast<std::size_t>(i)];
-    const double source = source_of(a.coordinates, static_cast<double>(i), extent_out, extent_in, scale);
+    const double source =
+        source_of(a.coordinates, static_cast<double>(i), extent_out, extent_in, scale, reach);
     const double floor = std::floor(source), off = source - floor;
     switch (a.interpolation) {
       case Interpolation::nearest:
