@@ -189,6 +189,7 @@ struct TrainSection {
   std::optional<EmaSection> ema;
   std::vector<ParameterRule> parameters;
   std::uint64_t seed = 7;
+  bool profile = false;  // of a window of steps
   std::optional<EarlyStop> early_stop;
 };
 

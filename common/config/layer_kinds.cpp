@@ -344,6 +344,8 @@ const std::vector<LayerInfo>& layer_infos() {
                               sequence_layers, merge_layers, block_layers}) {
       for (LayerInfo& info : family()) {
         info.defaults.kind = info.kind;
+        info.table = info.options;
+        for (Field<L>& field : common_options()) info.table.push_back(std::move(field));
         all.push_back(std::move(info));
       }
     }

@@ -12,17 +12,18 @@ namespace trainyard::config {
 struct LayerInfo {
   LayerKind kind = LayerKind::relu;
   std::string name, doc;
-  Table<Layer> options;  // its own; layer_table() adds those of all layers
+  Table<Layer> options;  // its own
   Layer defaults;
   std::size_t inputs_min = 1, inputs_max = 1;  // that `from` may name
+  Table<Layer> table;                          // `options` and common_options()
 };
 
 /// In the order in which the reference page lists them.
 const std::vector<LayerInfo>& layer_infos();
 const LayerInfo& layer_info(LayerKind kind);
 std::vector<std::string> layer_names();
-/// With name, from and the place.
-Table<Layer> layer_table(const LayerInfo& info);
+/// name, from and the place, of every layer.
+Table<Layer> common_options();
 
 /// A list of layers, as `model.layers` and as what blocks hold.
 void read_layers(const Node& node, const std::string& path, std::vector<Layer>& out, Problems& problems);

@@ -127,8 +127,8 @@ void read_layer(const Node& node, const std::string& path, std::vector<Layer>& o
     layer.origin = node.place.origin;
     Node none;
     none.place = named->place;
-    read_section(named->options ? *named->options : none, child_path(path, info.name), layer_table(info),
-                 layer, problems);
+    read_section(named->options ? *named->options : none, child_path(path, info.name), info.table, layer,
+                 problems);
     out.push_back(std::move(layer));
     return;
   }
@@ -140,15 +140,11 @@ void read_layer(const Node& node, const std::string& path, std::vector<Layer>& o
 
 }  // namespace
 
-Table<Layer> layer_table(const LayerInfo& info) {
-  Table<Layer> table = info.options;
+Table<Layer> common_options() {
   Field<Layer> name =
       text(&Layer::name, "name", "For `from` of other layers, and for its tensors.", accept_name);
   name.show = [](const Layer& layer) { return layer.name.empty() ? Json() : Json(layer.name); };
-  table.push_back(name);
-  table.push_back(from_field());
-  table.push_back(place_field());
-  return table;
+  return {name, from_field(), place_field()};
 }
 
 void read_layers(const Node& node, const std::string& path, std::vector<Layer>& out, Problems& problems) {
@@ -163,7 +159,7 @@ Json show_layers(const std::vector<Layer>& layers) {
   Json out = Json::array();
   for (const Layer& layer : layers) {
     const LayerInfo& info = layer_info(layer.kind);
-    out.push_back(Json{{info.name, show_section(layer_table(info), layer)}});
+    out.push_back(Json{{info.name, show_section(info.table, layer)}});
   }
   return out;
 }
@@ -171,7 +167,7 @@ Json show_layers(const std::vector<Layer>& layers) {
 Json layers_schema() {
   Json properties = Json::object();
   for (const LayerInfo& info : layer_infos()) {
-    Json one = section_schema(layer_table(info), info.defaults);
+    Json one = section_schema(info.table, info.defaults);
     one["description"] = info.doc;
     properties[info.name] = std::move(one);
   }
@@ -202,8 +198,7 @@ std::string layers_page() {
       "\n## Layers\n\nEach entry of `model.layers` is the name of a layer with its options. Images are "
       "[N, channels, height, width], sequences [N, steps, features]. Every layer has the options `name` and "
       "`from` of the first table.\n\n| option | value | default | meaning |\n|---|---|---|---|\n";
-  const Table<Layer> all = layer_table({});
-  section_page(all, "", out);
+  section_page(common_options(), "", out);
   for (const LayerInfo& info : layer_infos()) {
     out += format("\n### {}\n{}\n", info.name, info.doc);
     if (info.options.empty()) continue;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include "common/config/layer_fields.hpp"
 #include "common/config/presets.hpp"
@@ -130,6 +131,16 @@ std::vector<PresetInfo> other_presets() {
   };
 }
 
+/// The data that a preset was made for.
+std::pair<std::string, std::uint32_t> usual_data(const PresetInfo& info) {
+  if (info.name == "mlp" || info.name == "lenet5") return {"1x28x28", 10};
+  if (info.name == "resnet20") return {"3x32x32", 10};
+  if (info.name == "inception_v3") return {"3x299x299", 1000};
+  if (info.input == PresetInput::image) return {"3x224x224", 1000};
+  if (info.input == PresetInput::table) return {"13+26", 2};
+  return {"64", info.name == "bilstm_crf" ? 9 : 2};
+}
+
 bool has(const PresetInfo& info, const std::string& option) {
   return std::find(info.options.begin(), info.options.end(), option) != info.options.end();
 }
@@ -176,6 +187,7 @@ const std::vector<PresetInfo>& preset_infos() {
   static const std::vector<PresetInfo> infos = [] {
     std::vector<PresetInfo> all = image_presets();
     for (PresetInfo& info : other_presets()) all.push_back(std::move(info));
+    for (PresetInfo& info : all) std::tie(info.usual_input, info.usual_classes) = usual_data(info);
     return all;
   }();
   return infos;

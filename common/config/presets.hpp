@@ -13,6 +13,8 @@ struct PresetInfo {
   PresetInput input = PresetInput::image;
   std::vector<std::string> options;  // keys of the model section
   PresetOptions defaults;
+  std::string usual_input;          // as `trainyard inspect --input` takes it
+  std::uint32_t usual_classes = 2;  // of the data that it was made for
 };
 
 /// In the order in which the reference page lists them.

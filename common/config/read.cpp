@@ -105,6 +105,18 @@ Result<JobSpec> read_job(std::string_view text, const std::string& file, const s
   return spec;
 }
 
+Result<ModelSection> read_model(std::string_view text, const std::string& file,
+                                std::span<const Override> overrides) {
+  Table<JobSpec> alone;
+  for (const Field<JobSpec>& field : job_table())
+    if (field.name == "model") alone.push_back(field);
+  Node root;
+  auto spec = read_with<JobSpec>(
+      alone, text, file, overrides, [](const Node&, const JobSpec&, Problems&) {}, root);
+  if (!spec) return spec.error();
+  return std::move(spec->model);
+}
+
 Result<ClusterConfig> read_cluster(std::string_view text, const std::string& file,
                                    std::span<const Override> overrides) {
   Node root;

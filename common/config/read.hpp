@@ -24,6 +24,9 @@ Result<Override> parse_override(std::string_view text);
 /// folder); a path set by an override is relative to the working directory.
 Result<JobSpec> read_job(std::string_view text, const std::string& file, const std::string& base_dir,
                          std::span<const Override> overrides = {});
+/// The section `model` of a text that has no other; overrides begin with "model.".
+Result<ModelSection> read_model(std::string_view text, const std::string& file,
+                                std::span<const Override> overrides = {});
 Result<ClusterConfig> read_cluster(std::string_view text, const std::string& file,
                                    std::span<const Override> overrides = {});
 

@@ -221,6 +221,9 @@ Table<TrainSection> train_section() {
       parameters_field(),
       later<S>("precision", {"fp32"}, "Of activations and gradients."),
       integer(&S::seed, "seed", 0, 1ull << 53, "Of initial values, order, augmentation and dropout."),
+      flag(&S::profile, "profile",
+           "Time every operator of some steps: a table in the trainer's log, and trace.json, for "
+           "chrome://tracing or Perfetto, beside the model."),
       early_stop_field(),
   };
 }

@@ -9,6 +9,7 @@
 #include "common/base/text.hpp"
 #include "common/graph/freeze.hpp"
 #include "common/graph/fuse.hpp"
+#include "common/graph/prepare.hpp"
 
 namespace trainyard::graph {
 
@@ -44,17 +45,13 @@ class Programs {
 class BoundNetwork final : public Network {
  public:
   static Result<std::unique_ptr<Network>> make(Model model, const NetworkOptions& options) {
-    Graph training;
-    if (options.training) {
-      training = training_graph(model, options.seed);
-      fuse(training, true);
-      if (const Status done = differentiate(training, options.loss); !done) return done.error();
-    }
-    Graph inference = inference_graph(model);
-    fuse(inference, false);
-    if (const Status done = add_prediction(inference, options.loss); !done) return done.error();
-    auto network =
-        std::make_unique<BoundNetwork>(std::move(model), options, std::move(training), std::move(inference));
+    Result<Graph> training = Graph{};
+    if (options.training) training = graph_to_train(model, options.loss, options.seed);
+    if (!training) return training.error();
+    auto inference = graph_to_predict(model, options.loss);
+    if (!inference) return inference.error();
+    auto network = std::make_unique<BoundNetwork>(std::move(model), options, std::move(*training),
+                                                  std::move(*inference));
     if (const Status done = network->prepare(); !done) return done.error();
     return std::unique_ptr<Network>(std::move(network));
   }
@@ -113,9 +110,9 @@ class BoundNetwork final : public Network {
     return prepare();
   }
 
-  const Program& program(bool training) override {
-    const auto program = (training ? training_ : inference_)->of(options_.batch_max);
-    check(program.has_value(), "the full batch was prepared at the start");
+  const Program& program(bool training, std::uint32_t batch) override {
+    const auto program = (training ? training_ : inference_)->of(batch == 0 ? options_.batch_max : batch);
+    check(program.has_value(), "a smaller batch has the kernels of the full one");
     return **program;
   }
 
@@ -208,27 +205,6 @@ InputShape Network::input() const {
 std::uint32_t Network::classes() const {
   const Graph& graph = model().graph;
   return static_cast<std::uint32_t>(-graph.shape(graph.results[0]).volume());
-}
-
-std::string Network::summary() const {
-  const Graph& graph = model().graph;
-  std::string out = format("{:<16} {:<20} {:>12}\n", "layer", "output", "parameters");
-  std::vector<bool> counted(graph.values.size(), false);
-  for (std::size_t i = 0; i < graph.nodes.size();) {
-    const std::uint32_t origin = graph.nodes[i].origin;
-    std::int64_t parameters = 0;
-    Shape output;
-    for (; i < graph.nodes.size() && graph.nodes[i].origin == origin; ++i) {
-      output = graph.shape(graph.nodes[i].outputs[0]);
-      for (const ValueId id : graph.nodes[i].inputs) {
-        if (id == kAbsent || graph.values[id].place != Place::parameter || counted[id]) continue;
-        counted[id] = true;
-        parameters += graph.shape(id).elements();
-      }
-    }
-    out += format("{:<16} {:<20} {:>12}\n", graph.origins[origin].name, output.text(), parameters);
-  }
-  return out + format("{:<16} {:<20} {:>12}\n", "all", "", model().length);
 }
 
 Result<std::unique_ptr<Network>> Network::build(const config::ModelSection& section, InputShape input,

@@ -77,8 +77,8 @@ class Network {
   /// From now on values() stay as they are: predictions run with what follows from them computed once. A
   /// network that trains cannot be frozen.
   virtual Status freeze() = 0;
-  /// The bound program of a full batch, for a look inside.
-  virtual const Program& program(bool training) = 0;
+  /// The bound program of a batch, of a full one unless given, for a look inside.
+  virtual const Program& program(bool training, std::uint32_t batch = 0) = 0;
 
   /// The same for a model with one input [count, channels, height, width].
   StepResult train_step(std::span<const float> images, std::span<const std::int32_t> labels,
@@ -88,8 +88,6 @@ class Network {
   InputShape input() const;
   /// Elements of a result a sample: the classes of a classifier.
   std::uint32_t classes() const;
-  /// Lines "layer  output shape  parameters", for people.
-  std::string summary() const;
 };
 
 /// What predict() runs, with the weights: operator set 17, inputs under their names, the batch open. The

@@ -157,6 +157,144 @@ bool follows_linear(Function function) {
   }
 }
 
+const char* name_of(Function function) {
+  switch (function) {
+    case Function::identity:
+      return "identity";
+    case Function::relu:
+      return "relu";
+    case Function::relu6:
+      return "relu6";
+    case Function::leaky_relu:
+      return "leaky_relu";
+    case Function::elu:
+      return "elu";
+    case Function::selu:
+      return "selu";
+    case Function::gelu:
+      return "gelu";
+    case Function::gelu_tanh:
+      return "gelu_tanh";
+    case Function::silu:
+      return "silu";
+    case Function::hard_swish:
+      return "hard_swish";
+    case Function::hard_sigmoid:
+      return "hard_sigmoid";
+    case Function::sigmoid:
+      return "sigmoid";
+    case Function::tanh:
+      return "tanh";
+    case Function::softplus:
+      return "softplus";
+    case Function::softsign:
+      return "softsign";
+    case Function::clip:
+      return "clip";
+    case Function::exp:
+      return "exp";
+    case Function::log:
+      return "log";
+    case Function::sqrt:
+      return "sqrt";
+    case Function::reciprocal:
+      return "reciprocal";
+    case Function::square:
+      return "square";
+    case Function::abs:
+      return "abs";
+    case Function::negate:
+      return "negate";
+    case Function::sign:
+      return "sign";
+    case Function::floor:
+      return "floor";
+    case Function::ceil:
+      return "ceil";
+    case Function::round:
+      return "round";
+    case Function::erf:
+      return "erf";
+    case Function::sin:
+      return "sin";
+    case Function::cos:
+      return "cos";
+    case Function::tan:
+      return "tan";
+    case Function::asin:
+      return "asin";
+    case Function::acos:
+      return "acos";
+    case Function::atan:
+      return "atan";
+    case Function::sinh:
+      return "sinh";
+    case Function::cosh:
+      return "cosh";
+    case Function::asinh:
+      return "asinh";
+    case Function::acosh:
+      return "acosh";
+    case Function::atanh:
+      return "atanh";
+    case Function::logical_not:
+      return "logical_not";
+    case Function::is_nan:
+      return "is_nan";
+    case Function::is_inf:
+      return "is_inf";
+    case Function::mish:
+      return "mish";
+    case Function::thresholded_relu:
+      return "thresholded_relu";
+    case Function::shrink:
+      return "shrink";
+    case Function::celu:
+      return "celu";
+  }
+  return "function";
+}
+
+const char* name_of(Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::add:
+      return "add";
+    case Arithmetic::subtract:
+      return "subtract";
+    case Arithmetic::multiply:
+      return "multiply";
+    case Arithmetic::divide:
+      return "divide";
+    case Arithmetic::power:
+      return "power";
+    case Arithmetic::minimum:
+      return "minimum";
+    case Arithmetic::maximum:
+      return "maximum";
+    case Arithmetic::modulo:
+      return "modulo";
+    case Arithmetic::f_modulo:
+      return "f_modulo";
+    case Arithmetic::equal:
+      return "equal";
+    case Arithmetic::less:
+      return "less";
+    case Arithmetic::less_equal:
+      return "less_equal";
+    case Arithmetic::greater:
+      return "greater";
+    case Arithmetic::greater_equal:
+      return "greater_equal";
+    case Arithmetic::logical_and:
+      return "logical_and";
+    case Arithmetic::logical_or:
+      return "logical_or";
+    case Arithmetic::logical_xor:
+      return "logical_xor";
+  }
+  return "operation";
+}
+
 GradNeeds grad_needs(Function function) {
   switch (function) {
     case Function::identity:

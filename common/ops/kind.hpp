@@ -185,6 +185,9 @@ enum class Function : std::uint8_t {
 /// Can a convolution or a dense layer apply it in the same pass?
 bool follows_linear(Function function);
 
+/// "leaky_relu"; the names above.
+const char* name_of(Function function);
+
 /// Which values the gradient of a function wants.
 struct GradNeeds {
   bool x = false, y = false;
@@ -215,6 +218,8 @@ enum class Arithmetic : std::uint8_t {
   logical_or,
   logical_xor,
 };
+/// "add"; the names above.
+const char* name_of(Arithmetic arithmetic);
 constexpr bool is_comparison(Arithmetic arithmetic) { return arithmetic >= Arithmetic::equal; }
 
 /// Functions of Kind::reduce. Of nothing: 0, and 1 for product; the other extreme for maximum and minimum;

@@ -16,6 +16,10 @@ int become_trainer(const std::string& bundle, const std::vector<std::string>& ar
     return fail(
         {Errc::not_found, format("{}: no model bundle there (it has no readable bundle.yaml)", bundle)});
   }
+  return become_trainer(arguments);
+}
+
+int become_trainer(const std::vector<std::string>& arguments) {
   const std::string binary = runtime::binary_directory() + "/trainyard-trainer";
   std::vector<std::string> command = {binary};
   command.insert(command.end(), arguments.begin(), arguments.end());

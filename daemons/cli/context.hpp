@@ -35,6 +35,7 @@ void add_nodes(CLI::App& app, Context& context);
 void add_node(CLI::App& app, Context& context);
 void add_evaluate(CLI::App& app, Context& context);
 void add_predict(CLI::App& app, Context& context);
+void add_inspect(CLI::App& app, Context& context);
 void add_completion(CLI::App& app, Context& context);
 void add_version(CLI::App& app, Context& context);
 

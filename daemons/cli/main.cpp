@@ -13,9 +13,9 @@ namespace trainyard::cli {
 namespace {
 
 void add_verbs(CLI::App& app, Context& context) {
-  for (const auto add :
-       {add_up, add_down, add_run, add_submit, add_validate, add_schema, add_reference, add_jobs, add_job,
-        add_logs, add_cancel, add_nodes, add_node, add_evaluate, add_predict, add_completion, add_version}) {
+  for (const auto add : {add_up, add_down, add_run, add_submit, add_validate, add_schema, add_reference,
+                         add_jobs, add_job, add_logs, add_cancel, add_nodes, add_node, add_evaluate,
+                         add_predict, add_inspect, add_completion, add_version}) {
     add(app, context);
   }
 }

@@ -25,6 +25,7 @@ struct Options {
   std::vector<std::string> overrides;
   std::uint32_t executors = 1;
   std::string output = "table";
+  bool profile = false;
 };
 
 /// A cluster in a temporary directory that ends with this value.
@@ -90,7 +91,9 @@ int follow_to_the_end(const Client& client, std::int64_t id, bool own_cluster, F
 int run(const Options& options, const Context& context) {
   const auto format_wanted = parse_format(options.output);
   if (!format_wanted) return fail(format_wanted.error());
-  const auto spec = load_job(options.file, options.overrides);
+  std::vector<std::string> overrides = options.overrides;
+  if (options.profile) overrides.push_back("train.profile=true");
+  const auto spec = load_job(options.file, overrides);
   if (!spec) return fail(spec.error());
   auto target = find_master(context);
   if (!target) return fail(target.error());
@@ -128,6 +131,9 @@ void add_run(CLI::App& app, Context& context) {
                    "Executors of the cluster that is made for this job alone")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
+  verb->add_flag(
+      "--profile", options->profile,
+      "Time the operators of some steps: a table in the trainers' logs, trace.json beside the model");
   verb->add_option("-o,--output", options->output, "table, wide, json or yaml: how the outcome is printed");
   verb->footer(
       "Without a configured master, and without a cluster from 'trainyard up', a cluster is started for "

@@ -1,4 +1,4 @@
-// trainyard-trainer: a task of a training job, or, by hand, `evaluate` and `predict` on a bundle.
+// trainyard-trainer: a task of a training job, or, by hand, `evaluate`, `predict` and `inspect`.
 #include <cstring>
 
 #include "common/config/read.hpp"
@@ -12,10 +12,11 @@ int main(int argc, char** argv) {
   using namespace trainyard;
   if (argc > 1 && std::strcmp(argv[1], "evaluate") == 0) return trainer::evaluate_main(argc - 1, argv + 1);
   if (argc > 1 && std::strcmp(argv[1], "predict") == 0) return trainer::predict_main(argc - 1, argv + 1);
-  const auto loaded = runtime::load_cluster_config(
-      "trainyard-trainer",
-      "Trains as a task of a job (executors start it), or works on a bundle: 'evaluate', 'predict'.", argc,
-      argv);
+  if (argc > 1 && std::strcmp(argv[1], "inspect") == 0) return trainer::inspect_main(argc - 1, argv + 1);
+  const auto loaded = runtime::load_cluster_config("trainyard-trainer",
+                                                   "Trains as a task of a job (executors start it), or works "
+                                                   "on a model: 'evaluate', 'predict', 'inspect'.",
+                                                   argc, argv);
   if (!loaded.config) return loaded.exit_code;
 
   const auto environment = runtime::read_task_environment(runtime::environment());

@@ -6,6 +6,7 @@
 
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
+#include "common/graph/inspect.hpp"
 #include "common/optim/parameters.hpp"
 #include "common/optim/schedule.hpp"
 #include "common/store/checkpoint.hpp"
@@ -65,6 +66,7 @@ Status Training::prepare() {
                             {.batch_max = job_.data.batch_size, .training = true, .seed = job_.train.seed});
   if (!network) return Error{Errc::invalid, network.error().message};
   network_ = std::move(*network);
+  watch_.emplace(*network_, job_, environment_);
   std::vector<optim::NamedTensor> names;
   for (const graph::TensorInfo& tensor : network_->tensors())
     names.push_back({tensor.name, tensor.length, static_cast<optim::ValueKind>(tensor.kind)});
@@ -79,7 +81,7 @@ Status Training::prepare() {
   if (is_chief()) {
     log::info("{} records of {} classes: {} to train, {} to validate, {} to test", dataset_->size(),
               dataset_->classes().size(), split_.train.size(), split_.validation.size(), split_.test.size());
-    std::string summary = network_->summary();
+    std::string summary = graph::inspection_text(graph::inspect(network_->model()));
     while (summary.ends_with('\n')) summary.pop_back();
     log::info("the network\n{}", summary);
   }
@@ -166,6 +168,7 @@ Status Training::train() {
     if (const Status done = train_step(step); !done) return done;
   }
   ended_ = true;
+  watch_->finish();
   return {};
 }
 
@@ -184,6 +187,8 @@ Status Training::train_step(std::uint64_t step) {
   const auto last = exchange_->step(push, network_->values());
   if (!last) return last.error();
   const Time exchanged = now();
+  watch_->spent("exchange", computed, exchanged);
+  watch_->step_ends();
   sums_.exchange += exchanged - computed;
   counted_.exchange.add(seconds(exchanged - computed));
   counted_.samples.add(push.samples);
@@ -227,19 +232,19 @@ Status Training::train_batch(Push& push) {
   sums_.input += loaded - began;
   counted_.input.add(seconds(loaded - began));
   if (batch->count() == 0) return {};
-  const graph::StepResult result = network_->train_step(batch->images, batch->labels, batch->keys, push.step);
-  if (!result.finite) {
-    return Error{Errc::invalid,
-                 format("the loss is not finite at step {}: lower train.optimizer.learning_rate "
-                        "or add warmup_steps to train.schedule",
-                        push.step)};
-  }
+  const void* const inputs[] = {batch->images.data()};
+  const graph::Feed feed{batch->count(), inputs, batch->labels.data(), batch->keys, push.step};
+  const graph::StepResult result = network_->train_step(feed, watch_->observer(feed.count));
+  if (const Status finite = watch_->check_finite(result, feed); !finite) return finite;
   sums_.loss += result.loss_sum;
   sums_.correct += result.correct;
   sums_.samples += batch->count();
   accumulate(network_->gradients(), push);
   push.samples += batch->count();
-  const Duration computing = now() - loaded;
+  const Time computed = now();
+  const Duration computing = computed - loaded;
+  watch_->spent("input", began, loaded);
+  watch_->spent("compute", loaded, computed);
   sums_.compute += computing;
   counted_.compute.add(seconds(computing));
   return {};

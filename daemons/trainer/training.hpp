@@ -26,6 +26,7 @@
 #include "daemons/trainer/chief.hpp"
 #include "daemons/trainer/exchange.hpp"
 #include "daemons/trainer/plan.hpp"
+#include "daemons/trainer/watch.hpp"
 
 namespace trainyard::trainer {
 
@@ -91,6 +92,7 @@ class Training {
   std::map<std::uint64_t, std::vector<std::uint32_t>> orders_;  // of this epoch and the next
   std::vector<EpochRow> history_;
   std::deque<std::size_t> batches_;  // of each requested step, how many
+  std::optional<Watch> watch_;
   std::vector<float> accumulated_;   // gradients of a step of several batches
   std::uint64_t start_ = 0;          // the last step of an earlier life
   std::uint64_t requested_ = 0;      // from the loader, up to this step

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "common/base/check.hpp"
+#include "tests/onnx/runner.hpp"
 
 namespace trainyard::graph::test {
 namespace {
@@ -44,6 +45,9 @@ class Making {
     out_.model.given.resize(out_.model.length);
     for (float& value : out_.model.given) value = static_cast<float>(random.uniform(0.1, 0.9));
     return std::move(out_);
+  }
+  ValueId whole(std::vector<std::int64_t> dims, std::vector<double> values) {
+    return builder_.constant(constant_of({std::move(dims), std::move(values)}, DType::i32));
   }
   std::vector<ValueId> xs;
 
@@ -237,6 +241,21 @@ Example looked_up() {
                    m.add(Kind::gather_elements, elements, {m.xs[0], k[1]})});
 }
 
+/// Positions before the first bag, ids that are padding, bags that are empty, the last one behind the list.
+Example bags() {
+  Making m("bags", {{9}});
+  const ValueId scale = m.add(Kind::binary, {.arithmetic = ops::Arithmetic::multiply}, {m.xs[0], m.xs[0]});
+  const ValueId wide =
+      m.unary(Function::exp, m.add(Kind::binary, {.arithmetic = ops::Arithmetic::add}, {scale, scale}));
+  const ValueId ids = m.add(Kind::binary, {.arithmetic = ops::Arithmetic::subtract},
+                            {m.add(Kind::cast, {.type = DType::i32}, {wide}), m.whole({1}, {2})});
+  const ValueId table = m.own({6, 3}), offsets = m.whole({5}, {1, 3, 3, 7, 9});
+  Attributes mean;
+  mean.reduction = ops::Reduction::mean;
+  return m.finish({m.add(Kind::embedding_bag, {}, {table, ids, offsets}),
+                   m.add(Kind::embedding_bag, mean, {table, ids, offsets})});
+}
+
 }  // namespace
 
 std::vector<Example> examples() {
@@ -258,6 +277,7 @@ std::vector<Example> examples() {
   out.push_back(recurrent(ops::Cell::gru_linear_before_reset, ops::Direction::forward, "gru_before"));
   out.push_back(recurrent(ops::Cell::rnn, ops::Direction::forward, "rnn"));
   out.push_back(looked_up());
+  out.push_back(bags());
   return out;
 }
 

@@ -30,6 +30,54 @@ void one_hot(Writer& w, const Node& at) {
   Writer::set(node, "axis", a.axis);
 }
 
+/// ONNX has no bags: each row that was looked up is added to that of its bag. The bag of a position is the
+/// number of bags that began at it or before.
+Status embedding_bag(Writer& w, const Node& at) {
+  const std::string ids = w.name(at.inputs[1]), offsets = w.name(at.inputs[2]);
+  const DType whole = w.type(at.inputs[1]);
+  const int integer = onnx_type(whole), real = onnx_type(DType::f32);
+  const std::int64_t width = w.shape(at.outputs[0])[1];
+  const auto rows_extents = w.extents({w.shape(at.inputs[1])[0], width});
+  const auto result_extents = w.extents({w.shape(at.outputs[0])[0], width});
+  const auto column_extents = w.extents({w.shape(at.outputs[0])[0], 1});
+  for (const auto* extents : {&rows_extents, &result_extents, &column_extents})
+    if (!*extents) return extents->error();
+  const std::string zero = w.number(0, whole), one = w.number(1, whole);
+  const auto column = [&](const std::string& x) { return w.apply("Unsqueeze", {x, w.integers({1})}); };
+  const auto added = [&](const std::string& to, const std::string& where, const std::string& what) {
+    const std::string sum = w.fresh();
+    auto& node = w.node("ScatterElements", {to, where, what}, {sum});
+    Writer::set(node, "axis", std::int64_t{0});
+    Writer::set(node, "reduction", std::string("add"));
+    return sum;
+  };
+  // Bags that begin behind the last position are empty and begin nowhere.
+  const std::string length = w.fresh();
+  auto& total =
+      w.node("ReduceSum", {w.cast(w.apply("Equal", {ids, ids}), integer), w.integers({0})}, {length});
+  Writer::set(total, "keepdims", std::int64_t{1});
+  const std::string begins = w.cast(w.apply("Less", {offsets, length}), integer);
+  const std::string first = w.apply("Min", {offsets, w.apply("Sub", {length, one})});
+  const std::string begun =
+      w.apply("CumSum", {added(w.apply("Sub", {ids, ids}), first, begins), w.number(0, DType::i64)});
+  const std::string bag = w.apply("Max", {w.apply("Sub", {begun, one}), zero});
+  const std::string counts = w.cast(
+      w.apply("And", {w.apply("GreaterOrEqual", {ids, zero}), w.apply("GreaterOrEqual", {begun, one})}),
+      real);
+  const std::string rows = w.apply(
+      "Mul", {w.apply("Gather", {w.name(at.inputs[0]), w.apply("Max", {ids, zero})}), column(counts)});
+  const std::string blank = w.number(0);
+  const std::string sums = added(w.apply("Expand", {blank, *result_extents}),
+                                 w.apply("Expand", {column(bag), *rows_extents}), rows);
+  if (at.attributes.reduction == ops::Reduction::sum) {
+    w.make("Identity", {sums}, at.outputs[0]);
+    return {};
+  }
+  const std::string members = added(w.apply("Expand", {blank, *column_extents}), column(bag), column(counts));
+  w.make("Div", {sums, w.apply("Max", {members, w.number(1)})}, at.outputs[0]);
+  return {};
+}
+
 std::string coordinates(ops::Coordinates coordinates) {
   switch (coordinates) {
     case ops::Coordinates::half_pixel:
@@ -103,6 +151,9 @@ Result<bool> write_index(Writer& w, const Node& at) {
       return true;
     case Kind::scatter_elements:
       scatter(w, at);
+      return true;
+    case Kind::embedding_bag:
+      if (const Status done = embedding_bag(w, at); !done) return done.error();
       return true;
     case Kind::one_hot:
       one_hot(w, at);

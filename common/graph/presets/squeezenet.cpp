@@ -4,12 +4,19 @@
 namespace trainyard::graph {
 namespace {
 
+/// By the fan-in: where a layer widens or narrows the channels so much, the fan-out lets the values grow and
+/// shrink.
+ValueId conv(Composer& net, ValueId x, const std::string& name, Convolution c) {
+  c.init = Init::he;
+  return net.relu(net.conv2d(x, name, c));
+}
+
 ValueId fire(Composer& net, ValueId x, std::size_t index, std::int64_t squeeze, std::int64_t expand) {
   const std::string name = "features." + std::to_string(index);
-  x = net.relu(net.conv2d(x, name + ".squeeze", {.filters = squeeze}));
-  const ValueId small = net.relu(net.conv2d(x, name + ".expand1x1", {.filters = expand}));
+  x = conv(net, x, name + ".squeeze", {.filters = squeeze});
+  const ValueId small = conv(net, x, name + ".expand1x1", {.filters = expand});
   const ValueId large =
-      net.relu(net.conv2d(x, name + ".expand3x3", {.filters = expand, .kernel = 3, .padding = padded(1)}));
+      conv(net, x, name + ".expand3x3", {.filters = expand, .kernel = 3, .padding = padded(1)});
   net.part(name, "concat");
   return net.concat({small, large}, 1);
 }
@@ -22,7 +29,7 @@ std::vector<ValueId> squeezenet_1_1(Draft& d) {
     net.part(name, "max_pool");
     return net.max_pool(x, {.size = 3, .stride = 2, .ceil = true});
   };
-  ValueId x = net.relu(net.conv2d(d.image(), "features.0", {.filters = 64, .kernel = 3, .stride = 2}));
+  ValueId x = conv(net, d.image(), "features.0", {.filters = 64, .kernel = 3, .stride = 2});
   x = pool(x, "features.2");
   x = fire(net, fire(net, x, 3, 16, 64), 4, 16, 64);
   x = pool(x, "features.5");

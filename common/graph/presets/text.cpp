@@ -51,9 +51,27 @@ std::vector<ValueId> text_cnn(Draft& d) {
 
 /// Joulin, Grave, Bojanowski, Mikolov, Bag of tricks for efficient text classification, 2017.
 std::vector<ValueId> fasttext(Draft& d) {
+  Composer& net = d.net;
   const Text text(d);
-  const ValueId mean = d.net.mean_of_steps(embedded(d, text), text.lengths);
-  return {d.net.dense(mean, "fc", {.units = d.classes()})};
+  const std::int64_t steps = d.data.steps;
+  net.part("embedding", "embedding_bag");
+  const ValueId table = net.parameter("embedding.weight", {d.data.vocabulary, d.options.embedding},
+                                      TensorKind::weight, Init::normal_02);
+  // Sample n is the bag of steps n T to n T + T - 1; an id below 0 is padding.
+  const ValueId counts = net.step_mask(text.lengths, steps, false);
+  const ValueId ids = net.apply(Kind::where, {}, {counts, text.ids, net.whole_numbers({1, 1}, {-1})});
+  Attributes flat, copies, sum, mean;
+  flat.dims = {-steps};
+  copies.dims = {tensor::kBatch};
+  sum.axis = 0;
+  sum.exclusive = true;
+  mean.reduction = ops::Reduction::mean;
+  const ValueId each =
+      net.apply(Kind::expand, copies, {net.whole_numbers({1}, {static_cast<std::int32_t>(steps)})});
+  const ValueId offsets = net.apply(Kind::cumulative_sum, sum, {each});
+  const ValueId bag =
+      net.apply(Kind::embedding_bag, mean, {table, net.apply(Kind::reshape, flat, {ids}), offsets});
+  return {net.dense(bag, "fc", {.units = d.classes()})};
 }
 
 std::vector<ValueId> bilstm(Draft& d) {
