@@ -100,12 +100,12 @@ def torch_side(name, layout):
             loss = loss_of(model(images), labels)
             loss.backward()
             optimizer.step()
-        print((time.perf_counter() - begin) * 1000 / int(line), float(loss), flush=True)
+        print((time.perf_counter() - begin) * 1000 / int(line), loss.item(), flush=True)
 
 
 class Side:
     def __init__(self, command, threads):
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="passive")
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=environment)
         self.rounds = []

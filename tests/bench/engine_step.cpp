@@ -2,6 +2,7 @@
 // one network on random data. Reads the number of steps of a round from each line of its input and answers
 // with the milliseconds of a step; engine.py asks it and its peer in turn.
 //   engine_step NETWORK BATCH
+//   engine_step NETWORK BATCH profile STEPS    prints where the time of so many steps went
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -9,7 +10,9 @@
 #include <string>
 
 #include "common/base/random.hpp"
+#include "common/base/text.hpp"
 #include "common/graph/network.hpp"
+#include "common/graph/profile.hpp"
 #include "common/optim/optimizer.hpp"
 #include "tests/bench/engine_models.hpp"
 
@@ -40,14 +43,30 @@ class Trainer {
   }
 
   /// Gives the loss.
-  double step() {
-    const auto result = network_->train_step(images_, labels_, keys_, ++step_);
+  double step(graph::Observer* observer = nullptr) {
+    const void* const inputs[] = {images_.data()};
+    const auto result = network_->train_step({batch_, inputs, labels_.data(), keys_, ++step_}, observer);
     const config::OptimizerSection sgd{.learning_rate = 0.01, .momentum = 0.9};
     const std::span<const float> gradients[] = {network_->gradients()};
     optim::update(sgd, 0.01, step_, {}, {network_->values(), next_, {velocity_.data()}},
                   {gradients, 1.0f / static_cast<float>(batch_), std::nullopt});
     network_->swap_values(next_);
     return result.loss_sum / batch_;
+  }
+
+  /// A table of the operators of `steps` steps, after two that warm up.
+  std::string profile(int steps) {
+    graph::Profiler profiler(network_->program(true), network_->model().graph.origins);
+    for (int i = 0; i < 2; ++i) step();
+    for (int i = 0; i < steps; ++i) {
+      const auto from = std::chrono::steady_clock::now();
+      step(&profiler);
+      took_ += std::chrono::steady_clock::now() - from;
+    }
+    const auto& program = network_->program(true);
+    return profiler.table(60) + format("step {:.3f} ms, arena {} KiB, at least {} KiB\n",
+                                       took_.count() / steps, program.arena_bytes() / 1024,
+                                       program.live_bytes() / 1024);
   }
 
  private:
@@ -58,15 +77,17 @@ class Trainer {
   std::vector<std::int32_t> labels_;
   std::vector<std::uint64_t> keys_;
   std::uint64_t step_ = 0;
+  std::chrono::duration<double, std::milli> took_{};
 };
 
-int run(const std::string& name, std::uint32_t batch) {
+int run(const std::string& name, std::uint32_t batch, int profiled) {
   auto bench = bench_model(name, batch);
   if (!bench) {
     std::fprintf(stderr, "engine_step: %s\n", bench.error().message.c_str());
     return 2;
   }
   Trainer trainer(std::move(bench->model), batch, bench->classes);
+  if (profiled > 0) return std::fputs(trainer.profile(profiled).c_str(), stdout), 0;
   int steps = 0;
   while (std::cin >> steps) {
     double loss = 0;
@@ -83,6 +104,9 @@ int run(const std::string& name, std::uint32_t batch) {
 }  // namespace trainyard::bench
 
 int main(int argc, char** argv) {
-  if (argc != 3) return std::fprintf(stderr, "usage: engine_step NETWORK BATCH\n"), 2;
-  return trainyard::bench::run(argv[1], static_cast<std::uint32_t>(std::atoi(argv[2])));
+  const bool profile = argc == 5 && std::string_view(argv[3]) == "profile";
+  if (argc != 3 && !profile)
+    return std::fprintf(stderr, "usage: engine_step NETWORK BATCH [profile STEPS]\n"), 2;
+  return trainyard::bench::run(argv[1], static_cast<std::uint32_t>(std::atoi(argv[2])),
+                               profile ? std::atoi(argv[4]) : 0);
 }
