@@ -3,23 +3,19 @@
 namespace trainyard::ops::cpu {
 namespace {
 
+using Product = dnnl::matmul;
 using Forward = dnnl::inner_product_forward;
 using GradData = dnnl::inner_product_backward_data;
 using GradWeights = dnnl::inner_product_backward_weights;
+
+/// [N, F] of what is [N, ...].
+Shape rows_of(const Shape& x) { return {x[0], x[0] == 0 ? x.volume(1) : x.elements() / x[0]}; }
 
 /// The weight [O, F] seen as [O, C, H, W] when x is an image: then x may stay in its blocked layout.
 Shape weight_view(const Shape& x, std::int64_t units) {
   auto dims = x.dims();
   dims[0] = units;
   return Shape(std::move(dims));
-}
-
-Forward::primitive_desc forward(const Shape& x, const Shape& w, const Shape& y, bool bias,
-                                const dnnl::primitive_attr& attr = attributes()) {
-  const auto kind = dnnl::prop_kind::forward_training;
-  const auto desc = bias ? Forward::desc(kind, any_desc(x), any_desc(w), plain_desc({w[0]}), any_desc(y))
-                         : Forward::desc(kind, any_desc(x), any_desc(w), any_desc(y));
-  return {desc, attr, engine()};
 }
 
 /// Runs a dense operation over the rows of a sequence, whose tensors lie row major: [..., F] is [rows, F].
@@ -72,12 +68,17 @@ std::unique_ptr<Kernel> over_rows(const Operation& op, Make make) {
 
 }  // namespace
 
-std::unique_ptr<Kernel> dense(const Operation& op) {
-  if (auto rows = over_rows(op, dense)) return rows;
+namespace {
+
+/// Weights that never change are arranged once, as oneDNN likes them best.
+std::unique_ptr<Kernel> dense_of_constant(const Operation& op) {
   const bool bias = present(op.inputs, 2);
-  const Shape& x = op.inputs[0].shape;
-  const Shape w = weight_view(x, op.outputs[0].shape[1]);
-  const auto pd = forward(x, w, op.outputs[0].shape, bias, attributes(op));
+  const Shape &x = op.inputs[0].shape, &y = op.outputs[0].shape;
+  const Shape w = weight_view(x, y[1]);
+  const auto kind = dnnl::prop_kind::forward_inference;
+  const auto desc = bias ? Forward::desc(kind, any_desc(x), any_desc(w), plain_desc({y[1]}), any_desc(y))
+                         : Forward::desc(kind, any_desc(x), any_desc(w), any_desc(y));
+  const Forward::primitive_desc pd(desc, attributes(op), engine());
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(pd.dst_desc())});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), pd.src_desc());
   kernel->weights(DNNL_ARG_WEIGHTS, 1, op.inputs[1], plain_desc(w), pd.weights_desc());
@@ -87,35 +88,62 @@ std::unique_ptr<Kernel> dense(const Operation& op) {
   return kernel;
 }
 
+}  // namespace
+
+// Weights that change from step to step are used row major, as they lie: arranging them would cost more than
+// it gains, the more the fewer rows x has. The product then is oneDNN's matmul, whose weight may be turned
+// around; inner_product takes its time over it.
+std::unique_ptr<Kernel> dense(const Operation& op) {
+  if (auto rows = over_rows(op, dense)) return rows;
+  if (op.inputs[1].constant != nullptr) return dense_of_constant(op);
+  const bool bias = present(op.inputs, 2);
+  const Shape x = rows_of(op.inputs[0].shape);
+  const Desc from = plain_desc(x), y = plain_desc(op.outputs[0].shape);
+  const Desc w({x[1], op.outputs[0].shape[1]}, dnnl::memory::data_type::f32, Tag::ba);
+  const Desc b({1, op.outputs[0].shape[1]}, dnnl::memory::data_type::f32, Tag::ab);
+  const Product::desc desc = bias ? Product::desc(from, w, b, y) : Product::desc(from, w, y);
+  const Product::primitive_desc pd(desc, attributes(op), engine());
+  auto kernel = std::make_unique<PrimitiveKernel>(pd, Product(pd), std::vector{layout_of(y)});
+  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), plain_desc(op.inputs[0].shape), from);
+  kernel->input(DNNL_ARG_WEIGHTS, 1, w);
+  if (bias) kernel->input(DNNL_ARG_BIAS, 2, b);
+  if (present(op.inputs, 3)) kernel->accumulate(3, desc_of(op.inputs[3]), y);
+  kernel->output(DNNL_ARG_DST, 0, y);
+  return kernel;
+}
+
 std::unique_ptr<Kernel> dense_grad_data(const Operation& op) {
   if (auto rows = over_rows(op, dense_grad_data)) return rows;
-  const Shape &x = op.outputs[0].shape, &y = op.inputs[0].shape;
-  const Shape w = weight_view(x, y[1]);
-  const GradData::primitive_desc pd(GradData::desc(any_desc(x), any_desc(w), any_desc(y)), attributes(),
-                                    engine(), forward(x, w, y, false));
-  auto kernel =
-      std::make_unique<PrimitiveKernel>(pd, GradData(pd), std::vector{layout_of(pd.diff_src_desc())});
-  kernel->input(DNNL_ARG_DIFF_DST, 0, desc_of(op.inputs[0]), pd.diff_dst_desc());
-  kernel->input(DNNL_ARG_WEIGHTS, 1, plain_desc(w), pd.weights_desc());
-  kernel->output(DNNL_ARG_DIFF_SRC, 0, pd.diff_src_desc());
+  const Shape x = rows_of(op.outputs[0].shape);
+  const Shape& y = op.inputs[0].shape;
+  const Desc w = plain_desc({y[1], x[1]});
+  const Product::primitive_desc pd(Product::desc(plain_desc(y), w, plain_desc(x)), attributes(), engine());
+  auto kernel = std::make_unique<PrimitiveKernel>(pd, Product(pd),
+                                                  std::vector{layout_of(plain_desc(op.outputs[0].shape))});
+  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), plain_desc(y));
+  kernel->input(DNNL_ARG_WEIGHTS, 1, w);
+  kernel->output(DNNL_ARG_DST, 0, plain_desc(x));
   return kernel;
 }
 
 std::unique_ptr<Kernel> dense_grad_weights(const Operation& op) {
   if (auto rows = over_rows(op, dense_grad_weights)) return rows;
   const bool bias = op.outputs.size() > 1;
-  const Shape &x = op.inputs[0].shape, &y = op.inputs[1].shape;
-  const Shape w = weight_view(x, y[1]);
-  const Desc db = plain_desc({y[1]});
-  const auto desc = bias ? GradWeights::desc(any_desc(x), any_desc(w), db, any_desc(y))
-                         : GradWeights::desc(any_desc(x), any_desc(w), any_desc(y));
-  const GradWeights::primitive_desc pd(desc, attributes(), engine(), forward(x, w, y, bias));
+  const Shape x = rows_of(op.inputs[0].shape);
+  const Shape& y = op.inputs[1].shape;
+  const Desc from = plain_desc(x), dw = plain_desc({y[1], x[1]}), db = plain_desc({y[1]}), dy = plain_desc(y);
+  const auto kind = dnnl::prop_kind::forward_training;
+  const Forward::primitive_desc hint(
+      bias ? Forward::desc(kind, from, dw, db, dy) : Forward::desc(kind, from, dw, dy), attributes(),
+      engine());
+  const auto desc = bias ? GradWeights::desc(from, dw, db, dy) : GradWeights::desc(from, dw, dy);
+  const GradWeights::primitive_desc pd(desc, attributes(), engine(), hint);
   std::vector<LayoutPtr> outputs{layout_of(plain_desc(op.outputs[0].shape))};
   if (bias) outputs.push_back(layout_of(db));
   auto kernel = std::make_unique<PrimitiveKernel>(pd, GradWeights(pd), outputs);
-  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), pd.src_desc());
-  kernel->input(DNNL_ARG_DIFF_DST, 1, desc_of(op.inputs[1]), pd.diff_dst_desc());
-  kernel->output(DNNL_ARG_DIFF_WEIGHTS, 0, pd.diff_weights_desc(), plain_desc(w));
+  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), plain_desc(op.inputs[0].shape), from);
+  kernel->input(DNNL_ARG_DIFF_DST, 1, desc_of(op.inputs[1]), dy);
+  kernel->output(DNNL_ARG_DIFF_WEIGHTS, 0, dw);
   if (bias) kernel->output(DNNL_ARG_DIFF_BIAS, 1, db);
   return kernel;
 }
