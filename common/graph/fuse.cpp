@@ -19,6 +19,9 @@ class Fusion {
   }
 
   void run() {
+    if (training_)
+      for (std::size_t i = 0; i < graph_.nodes.size(); ++i)
+        if (graph_.nodes[i].kind == Kind::max_pool) pool_first(i);
     // A sum joins before the activation behind it, so that the activation finds what it can join.
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& node = graph_.nodes[i];
@@ -51,6 +54,28 @@ class Fusion {
     Node& node = graph_.nodes[at];
     const bool fits = (normalizes(node) || linear(node)) && node.outputs[0] == value;
     return fits && activation(node) == Function::identity ? at : kNobody;
+  }
+
+  /// A rectifier in front of a maximum goes behind it, where there is less to rectify, forth and back: it
+  /// never falls, so the maximum of what it gives is what it gives of the maximum. One that a normalization
+  /// takes in costs nothing where it is.
+  void pool_first(std::size_t at) {
+    const std::size_t front = maker_[graph_.nodes[at].inputs[0]];
+    if (front == kNobody) return;
+    Node &unary = graph_.nodes[front], &pool = graph_.nodes[at];
+    const Function function = unary.attributes.function;
+    if (unary.kind != Kind::unary || (function != Function::relu && function != Function::relu6)) return;
+    const ValueId x = unary.inputs[0];
+    if (uses_[unary.outputs[0]] != 1 || (maker_[x] != kNobody && normalizes(graph_.nodes[maker_[x]]))) return;
+    const ValueId result = pool.outputs[0];
+    pool.outputs[0] = graph_.add({graph_.signature(result)});
+    uses_.push_back(1);
+    maker_.push_back(front);
+    pool.inputs = {x};
+    unary.inputs = {pool.outputs[0]};
+    unary.outputs = {result};
+    std::swap(unary, pool);
+    maker_[result] = at;
   }
 
   /// In a graph that trains the gradient has to follow from the result alone.
@@ -101,7 +126,7 @@ class Fusion {
 
   Graph& graph_;
   const bool training_;
-  const std::vector<std::uint32_t> uses_;
+  std::vector<std::uint32_t> uses_;
   std::vector<std::size_t> maker_;  // node that makes a value of the graph as it came
   std::vector<bool> gone_;
 };

@@ -8,7 +8,8 @@ namespace trainyard::graph {
 
 /// An addition and an activation join the operation in front of them: the sum at the end of a residual block
 /// and a relu or relu6 a normalization of the batch, a sum and an activation a convolution or dense layer;
-/// there, in a graph that trains, only activations whose gradient follows from the result.
+/// there, in a graph that trains, only activations whose gradient follows from the result. In a graph that
+/// trains, a rectifier in front of a maximum pool goes behind it.
 void fuse(Graph& graph, bool training);
 
 }  // namespace trainyard::graph

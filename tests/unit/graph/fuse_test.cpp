@@ -43,6 +43,11 @@ class Branches {
                 own({2}, Init::one, TensorKind::buffer)});
   }
   ValueId unary(Function function, ValueId x) { return add(Kind::unary, {.function = function}, {x}); }
+  ValueId max_pool(ValueId x) {
+    Attributes window;
+    window.kernel_height = window.kernel_width = 2;
+    return add(Kind::max_pool, window, {x});
+  }
   ValueId sum(ValueId a, ValueId b) { return add(Kind::binary, {.arithmetic = Arithmetic::add}, {a, b}); }
   Model finish(std::vector<ValueId> results) { return std::move(builder_).finish(std::move(results)); }
 
@@ -175,6 +180,28 @@ TEST_CASE("a rectifier within a branch is not moved behind its sum", "[graph][fu
   fuse(graph, true);
   CHECK(graph.nodes.size() == 6);
   CHECK(count(graph, Kind::binary) == 1);
+  check_same_numbers(model);
+}
+
+TEST_CASE("a rectifier in front of a maximum goes behind it when the graph trains", "[graph][fuse]") {
+  Branches net;
+  const ValueId conv = net.conv(net.x());
+  const Model model = net.finish({net.max_pool(net.unary(Function::relu, conv))});
+  Graph graph = training_graph(model, 1);
+  fuse(graph, true);
+  REQUIRE(graph.nodes.size() == 3);
+  CHECK(graph.nodes[1].kind == Kind::max_pool);
+  CHECK(graph.nodes[2].kind == Kind::unary);
+  check_same_numbers(model);
+}
+
+TEST_CASE("a rectifier that somebody else sees stays in front of a maximum", "[graph][fuse]") {
+  Branches net;
+  const ValueId seen = net.unary(Function::relu, net.conv(net.x()));
+  const Model model = net.finish({net.max_pool(seen), seen});
+  Graph graph = training_graph(model, 1);
+  fuse(graph, true);
+  CHECK(graph.nodes.back().kind == Kind::max_pool);
   check_same_numbers(model);
 }
 
