@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-BATCH = {"lenet5": 64, "mlp": 128, "resnet20": 64, "resnet18": 16, "mobilenet_v2": 16}
+BATCH = {"lenet5": 64, "mlp": 128, "bilstm": 32, "resnet20": 64, "resnet18": 16, "mobilenet_v2": 16}
 
 
 def torch_side(name, layout):
@@ -71,6 +71,15 @@ def torch_side(name, layout):
         return nn.Sequential(*layers, nn.Conv2d(320, 1280, 1, bias=False), *norm_relu(1280, nn.ReLU6),
                              nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000))
 
+    class BiLstm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(128, 128, batch_first=True, bidirectional=True)
+            self.end = nn.Linear(256, 10)
+
+        def forward(self, x):
+            return self.end(self.lstm(x)[0].mean(1))
+
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.manual_seed(1)
     networks = {
@@ -81,15 +90,16 @@ def torch_side(name, layout):
                                       nn.Linear(512, 10)), 1, 28, 10),
         "resnet20": (lambda: resnet([nn.Conv2d(3, 16, 3, 1, 1, bias=False), *norm_relu(16)], (16, 32, 64), 3, 10),
                      3, 32, 10),
+        "bilstm": (BiLstm, 64, 128, 10),
         "resnet18": (lambda: resnet([nn.Conv2d(3, 64, 7, 2, 3, bias=False), *norm_relu(64), nn.MaxPool2d(3, 2, 1)],
                                     (64, 128, 256, 512), 2, 1000), 3, 128, 1000),
         "mobilenet_v2": (mobilenet, 3, 128, 1000),
     }
     make, channels, side, classes = networks[name]
     model = make()
-    images = torch.randn(BATCH[name], channels, side, side)
+    images = torch.randn(BATCH[name], channels, side, *([] if name == "bilstm" else [side]))
     labels = torch.randint(0, classes, (BATCH[name],))
-    if layout == "channels_last":
+    if layout == "channels_last" and images.dim() == 4:
         model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     loss_of = nn.CrossEntropyLoss()

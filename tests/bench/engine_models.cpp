@@ -161,16 +161,42 @@ graph::Model mobilenet_v2(std::uint32_t batch) {
   return stack.conv(1280, 1, 1, 0).norm().unary(relu6).global_pool().dense(1000).finish();
 }
 
+/// A bidirectional LSTM of 128 units over 64 steps of 128 numbers, the mean of its steps, a classifier.
+graph::Model bilstm(std::uint32_t batch) {
+  constexpr std::int64_t steps = 64, width = 128, units = 128, gates = 4;
+  Builder builder(batch);
+  const auto own = [&](const char* name, std::vector<std::int64_t> dims, Init init) {
+    return *builder.parameter(name, std::move(dims), TensorKind::weight, init);
+  };
+  const ValueId x = builder.input("input", graph::Signature({tensor::kBatch, steps, width}));
+  Attributes cell, mean, last;
+  cell.cell = ops::Cell::lstm;
+  cell.direction = ops::Direction::bidirectional;
+  const ValueId y = *builder.add(Kind::recurrent, cell,
+                                 {x, own("input_weight", {2, gates * units, width}, Init::glorot),
+                                  own("state_weight", {2, gates * units, units}, Init::glorot),
+                                  own("bias", {2, 2 * gates * units}, Init::zero)});
+  mean.reduction = ops::Reduction::mean;
+  mean.axes = {1};
+  mean.keep_dims = false;
+  last.axis = 1;
+  const ValueId middle = *builder.add(Kind::reduce, mean, {y});
+  return std::move(builder).finish(
+      {*builder.add(Kind::dense, last,
+                    {middle, own("weight", {10, 2 * units}, Init::glorot), own("end", {10}, Init::zero)})});
+}
+
 }  // namespace
 
 Result<BenchModel> bench_model(const std::string& name, std::uint32_t batch) {
   if (name == "mlp") return BenchModel{mlp(batch), 10};
   if (name == "lenet5") return BenchModel{lenet5(batch), 10};
+  if (name == "bilstm") return BenchModel{bilstm(batch), 10};
   if (name == "resnet20") return BenchModel{resnet20(batch), 10};
   if (name == "resnet18") return BenchModel{resnet18(batch), 1000};
   if (name == "mobilenet_v2") return BenchModel{mobilenet_v2(batch), 1000};
   return Error{Errc::invalid,
-               format("no network '{}'; known: lenet5, mlp, resnet20, resnet18, mobilenet_v2", name)};
+               format("no network '{}'; known: lenet5, mlp, bilstm, resnet20, resnet18, mobilenet_v2", name)};
 }
 
 }  // namespace trainyard::bench
