@@ -84,9 +84,12 @@ class Binder {
   }
 
   Result<std::unique_ptr<ops::Kernel>> prepare(const Node& node) const {
-    ops::Operation operation{node.kind, node.attributes, {}, {}};
+    ops::Operation operation{node.kind, node.attributes, {}, {}, {}};
     for (const ValueId id : node.inputs) operation.inputs.push_back(operand(id));
-    for (const ValueId id : node.outputs) operation.outputs.push_back(values_[id].of);
+    for (const ValueId id : node.outputs) {
+      operation.outputs.push_back(values_[id].of);
+      operation.unread.push_back(values_[id].place == Place::arena && values_[id].last == kNever);
+    }
     auto kernel = backend_.prepare(operation);
     if (!kernel) {
       const Origin& origin = graph_.origins[node.origin];

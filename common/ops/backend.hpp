@@ -47,6 +47,10 @@ struct Operation {
   Attributes attributes;
   std::vector<Operand> inputs;
   std::vector<Signature> outputs;  // bound
+  std::vector<bool> unread;        // outputs that nobody reads; empty: all may be read
+
+  /// A kernel may leave out what an output that nobody reads would cost.
+  bool read(std::size_t output) const { return output >= unread.size() || !unread[output]; }
 };
 
 class Kernel {

@@ -12,6 +12,7 @@ class Forward final : public Recurrent {
     const Table& table = lanes::table();
     packed_floats_ = table.packed_floats(hidden_, state_rows());
     packed_third_floats_ = third_apart() ? table.packed_floats(hidden_, hidden_) : 0;
+    packed_input_floats_ = stepwise() ? table.packed_floats(inputs_, rows_) : 0;
     Area area;
     reserve_tasks(area);
     workspace_ = area.floats(keep_ ? 0 : static_cast<std::int64_t>(workspace_floats()));
@@ -19,6 +20,7 @@ class Forward final : public Recurrent {
     zeros_ = area.floats(hidden_);
     packed_ = area.floats(directions_ * packed_floats_);
     packed_third_ = area.floats(directions_ * packed_third_floats_);
+    packed_input_ = area.floats(directions_ * packed_input_floats_);
     scratch_bytes_ = area.size();
   }
 
@@ -39,11 +41,18 @@ class Forward final : public Recurrent {
     at.packed = place(scratch, packed_);
     at.packed_third = place(scratch, packed_third_);
     const float* const r = floats_of(inputs, 2);
-    pack(r, 1, hidden_, hidden_, state_rows(), at.packed, packed_floats_);
+    pack(r, rows_ * hidden_, 1, hidden_, hidden_, state_rows(), at.packed, packed_floats_);
     if (third_apart())
-      pack(r + state_rows() * hidden_, 1, hidden_, hidden_, hidden_, at.packed_third, packed_third_floats_);
-    product('N', 'T', steps(), all_rows(), inputs_, floats_of(inputs, 0), inputs_, floats_of(inputs, 1),
-            inputs_, at.gates, all_rows());
+      pack(r + state_rows() * hidden_, rows_ * hidden_, 1, hidden_, hidden_, hidden_, at.packed_third,
+           packed_third_floats_);
+    at.x = floats_of(inputs, 0);
+    at.packed_input = place(scratch, packed_input_);
+    if (stepwise())
+      pack(floats_of(inputs, 1), rows_ * inputs_, 1, inputs_, inputs_, rows_, at.packed_input,
+           packed_input_floats_);
+    else
+      product('N', 'T', steps(), all_rows(), inputs_, at.x, inputs_, floats_of(inputs, 1), inputs_, at.gates,
+              all_rows());
     const std::int32_t* const lengths = lengths_ ? lengths_of(inputs) : nullptr;
     each_task(lengths, scratch, [&](const Task& task) {
       for (std::int64_t step = 0; step < t_; ++step) {
@@ -60,9 +69,13 @@ class Forward final : public Recurrent {
 
  private:
   struct At {
-    const float *h0, *c0;
-    float *y, *h, *c, *gates, *extra, *zeros, *biases, *packed, *packed_third;
+    const float *x, *h0, *c0;
+    float *y, *h, *c, *gates, *extra, *zeros, *biases, *packed, *packed_third, *packed_input;
   };
+
+  /// Enough sequences that a product of one step keeps the registers busy. Says the same for any number of
+  /// threads, as the bits depend on it.
+  bool stepwise() const { return n_ >= 16; }
 
   /// Wb + Rb of each gate; but where the linear map comes before the reset, the third's Rb behind them.
   void add_biases(const float* b, float* sums) const {
@@ -94,9 +107,20 @@ class Forward final : public Recurrent {
     };
     for (std::int64_t i = 0; i < count; ++i) {
       const Path& path = task.paths[static_cast<std::size_t>(i)];
-      task.from[i] = before(at, at.h0, at.y, d, path, step);
-      task.to[i] = at.gates + gates_at(d, path.sample, time(d, path, step));
+      task.from[i] = task.states + i * hidden_;
+      task.to[i] = task.gates + i * rows_;
+      std::copy_n(before(at, at.h0, at.y, d, path, step), hidden_, task.states + i * hidden_);
+      const std::int64_t now = time(d, path, step);
+      if (stepwise()) {
+        task.second_from[i] = task.inputs + i * inputs_;
+        std::copy_n(at.x + row(path.sample, now) * inputs_, inputs_, task.inputs + i * inputs_);
+      } else {
+        std::copy_n(at.gates + gates_at(d, path.sample, now), rows_, task.to[i]);
+      }
     }
+    if (stepwise())
+      table.multiply(count, task.second_from, inputs_, at.packed_input + d * packed_input_floats_, rows_,
+                     task.to, false);
     table.multiply(count, task.from, hidden_, at.packed + d * packed_floats_, state_rows(), task.to, true);
     const float* const bias = at.biases + d * (rows_ + hidden_);
     if (third_apart()) {
@@ -127,6 +151,8 @@ class Forward final : public Recurrent {
           table.rnn(hidden_, bias, task.to[i], y);
           break;
       }
+      const Path& path = task.paths[static_cast<std::size_t>(i)];
+      if (keep_) std::copy_n(task.to[i], rows_, at.gates + gates_at(d, path.sample, time(d, path, step)));
     }
   }
 
@@ -137,8 +163,8 @@ class Forward final : public Recurrent {
   }
 
   bool keep_;
-  std::size_t workspace_ = 0, biases_ = 0, zeros_ = 0, packed_ = 0, packed_third_ = 0;
-  std::int64_t packed_floats_ = 0, packed_third_floats_ = 0;
+  std::size_t workspace_ = 0, biases_ = 0, zeros_ = 0, packed_ = 0, packed_third_ = 0, packed_input_ = 0;
+  std::int64_t packed_floats_ = 0, packed_third_floats_ = 0, packed_input_floats_ = 0;
 };
 
 bool all_plain(const Operation& op) {

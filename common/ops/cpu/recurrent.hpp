@@ -1,9 +1,9 @@
 // What a recurrent cell and its gradient share: sizes, how sequences are dealt to threads, scratch memory.
 //
-// The share of the input of all steps is one large product; what remains of a step is a small product with
-// the state. Sequences do not see each other, so a thread takes some of them through all steps of a direction
-// and waits for nobody. The gradients of the weights are large products again, over all steps at once.
-// Private to this backend.
+// Of many sequences, each step multiplies its inputs and its states by matrices that were packed once. Of
+// few, the share of the input of all steps is one large product instead. Sequences do not see each other, so
+// a thread takes some of them through all steps of a direction and waits for nobody. The gradients of the
+// weights are large products again, over all steps at once. Private to this backend.
 #pragma once
 
 #include <omp.h>
@@ -59,6 +59,9 @@ struct Task {
   std::span<const Path> paths;
   const float **from = nullptr, **second_from = nullptr;
   float **to = nullptr, **second_to = nullptr;
+  /// Copies of one step's gates and states, side by side. In the tensors of all steps, rows of the same time
+  /// lie so far apart, often by a power of two, that they push each other out of the caches.
+  float *gates = nullptr, *states = nullptr, *inputs = nullptr;
 };
 
 class Recurrent : public Kernel {
@@ -107,6 +110,9 @@ class Recurrent : public Kernel {
     const auto paths = static_cast<std::size_t>(n_), all = static_cast<std::size_t>(directions_ * n_);
     paths_ = area.bytes(2 * paths * sizeof(Path));
     pointers_ = area.bytes(4 * all * sizeof(float*));
+    step_gates_ = area.floats(directions_ * n_ * rows_);
+    step_states_ = area.floats(directions_ * n_ * hidden_);
+    step_inputs_ = area.floats(directions_ * n_ * inputs_);
   }
 
   /// Calls body(task) so that each sequence goes through each direction once; a team shares the tasks.
@@ -141,6 +147,9 @@ class Recurrent : public Kernel {
       task.second_from = task.from + all;
       task.to = place<float*>(scratch, pointers_) + 2 * all + room;
       task.second_to = task.to + all;
+      task.gates = place(scratch, step_gates_) + room * rows_;
+      task.states = place(scratch, step_states_) + room * hidden_;
+      task.inputs = place(scratch, step_inputs_) + room * inputs_;
       body(task);
     }
   }
@@ -158,12 +167,13 @@ class Recurrent : public Kernel {
       std::fill_n(at + row(i, lengths[i]) * row_floats, (t_ - lengths[i]) * row_floats, 0.0f);
   }
 
-  void pack(const float* r, std::int64_t k_step, std::int64_t column_step, std::int64_t k,
-            std::int64_t columns, float* packed, std::int64_t packed_floats) const {
+  /// The matrices of all directions, `floats` of them apart.
+  void pack(const float* r, std::int64_t floats, std::int64_t k_step, std::int64_t column_step,
+            std::int64_t k, std::int64_t columns, float* packed, std::int64_t packed_floats) const {
     const lanes::Table& table = lanes::table();
 #pragma omp parallel for schedule(static) if (directions_ * k * columns > 1 << 15)
     for (std::int64_t d = 0; d < directions_; ++d)
-      table.pack(r + d * rows_ * hidden_, k_step, column_step, k, columns, packed + d * packed_floats);
+      table.pack(r + d * floats, k_step, column_step, k, columns, packed + d * packed_floats);
   }
 
   const Attributes a_;
@@ -171,7 +181,7 @@ class Recurrent : public Kernel {
   const bool bias_, lengths_;
 
  private:
-  std::size_t paths_ = 0, pointers_ = 0;
+  std::size_t paths_ = 0, pointers_ = 0, step_gates_ = 0, step_states_ = 0, step_inputs_ = 0;
 };
 
 inline const float* floats_of(std::span<void* const> operands, std::size_t index) {

@@ -6,7 +6,7 @@ namespace {
 class Backward final : public Recurrent {
  public:
   explicit Backward(const Operation& op)
-      : Recurrent(op), h0_(present(op.inputs, 5)), c0_(present(op.inputs, 6)) {
+      : Recurrent(op), dx_(op.read(0)), h0_(present(op.inputs, 5)), c0_(present(op.inputs, 6)) {
     for (const Signature& signature : op.outputs)
       outputs_.push_back(plain_layout(signature.shape, DType::f32));
     const Table& table = lanes::table();
@@ -50,9 +50,10 @@ class Backward final : public Recurrent {
     at.packed = place(scratch, packed_);
     at.packed_third = place(scratch, packed_third_);
     const float* const r = floats_of(inputs, 2);
-    pack(r, hidden_, 1, state_rows(), hidden_, at.packed, packed_floats_);
+    pack(r, rows_ * hidden_, hidden_, 1, state_rows(), hidden_, at.packed, packed_floats_);
     if (third_apart())
-      pack(r + state_rows() * hidden_, hidden_, 1, hidden_, hidden_, at.packed_third, packed_third_floats_);
+      pack(r + state_rows() * hidden_, rows_ * hidden_, hidden_, 1, hidden_, hidden_, at.packed_third,
+           packed_third_floats_);
     const std::int32_t* const lengths = lengths_ ? lengths_of(inputs) : nullptr;
     each_task(lengths, scratch, [&](const Task& task) {
       for (std::int64_t step = t_; step-- > 0;) {
@@ -102,7 +103,7 @@ class Backward final : public Recurrent {
       }
       std::copy_n(before, hidden_, at.before + state);
       const float *const gates = at.gates + gate, *const dy = at.dy ? at.dy + state : nullptr;
-      float *const da = at.da + gate, *const dh = at.dh + end;
+      float *const da = task.gates + i * rows_, *const dh = at.dh + end;
       task.from[i] = da;
       task.to[i] = dh;
       switch (a_.cell) {
@@ -123,6 +124,7 @@ class Backward final : public Recurrent {
           table.rnn_grad(hidden_, gates, dh, dy, da);
           break;
       }
+      if (!gru()) std::copy_n(da, rows_, at.da + gate);
     }
     if (third_apart())
       table.multiply(count, task.second_from, hidden_, at.packed_third + d * packed_third_floats_, hidden_,
@@ -130,8 +132,10 @@ class Backward final : public Recurrent {
     for (std::int64_t i = 0; i < count && gru(); ++i) {
       const Path& path = task.paths[static_cast<std::size_t>(i)];
       const std::int64_t now = time(d, path, step), gate = gates_at(d, path.sample, now);
+      float* const da = task.gates + i * rows_;
       table.gru_gates_grad(hidden_, at.gates + gate, at.before + state_at(d, path.sample, now),
-                           task.second_to[i], task.to[i], at.da + gate);
+                           task.second_to[i], task.to[i], da);
+      std::copy_n(da, rows_, at.da + gate);
     }
     table.multiply(count, task.from, state_rows(), at.packed + d * packed_floats_, hidden_, task.to,
                    third_apart());
@@ -141,8 +145,9 @@ class Backward final : public Recurrent {
   void weights(const Table& table, const At& at, const float* x, const float* w,
                std::span<void* const> outputs, double* sums) const {
     const std::int64_t all = all_rows(), states = directions_ * hidden_;
-    product('N', 'N', steps(), inputs_, all, at.da, all, w, inputs_, static_cast<float*>(outputs[0]),
-            inputs_);
+    if (dx_)
+      product('N', 'N', steps(), inputs_, all, at.da, all, w, inputs_, static_cast<float*>(outputs[0]),
+              inputs_);
     product('T', 'N', all, inputs_, steps(), at.da, all, x, inputs_, static_cast<float*>(outputs[1]),
             inputs_);
     for (std::int64_t d = 0; d < directions_; ++d) {
@@ -172,7 +177,7 @@ class Backward final : public Recurrent {
       }
   }
 
-  bool h0_, c0_;
+  bool dx_, h0_, c0_;
   std::size_t da_ = 0, before_ = 0, third_ = 0, dh_ = 0, dc_ = 0, dreset_ = 0, zeros_ = 0, packed_ = 0,
               packed_third_ = 0, sums_ = 0;
   std::int64_t packed_floats_ = 0, packed_third_floats_ = 0;

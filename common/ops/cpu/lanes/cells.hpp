@@ -129,20 +129,26 @@ void rnn_grad(std::int64_t hidden, const float* gates, const float* dh, const fl
   });
 }
 
-/// sums[i] = sum of the rows' elements i: 64 rows at a time in float, the rest in double.
+/// sums[i] = sum of the rows' elements i: 64 rows at a time in float, the rest in double. Goes along the rows
+/// of a strip of columns whose sums stay in the first cache.
 void column_sums(const float* from, std::int64_t row_step, std::int64_t rows, std::int64_t columns,
                  double* sums) {
+  constexpr std::int64_t strip = 32 * kWidth;
+  float part[strip];
   for (std::int64_t i = 0; i < columns; ++i) sums[i] = 0;
-  for (std::int64_t first = 0; first < rows; first += 64) {
-    const std::int64_t last = first + 64 < rows ? first + 64 : rows;
-    std::int64_t i = 0;
-    for (; i + kWidth <= columns; i += kWidth) {
-      Register part{};
-      for (std::int64_t row = first; row < last; ++row) part += load_register(from + row * row_step + i);
-      for (int lane = 0; lane < kWidth; ++lane) sums[i + lane] += static_cast<double>(part[lane]);
+  for (std::int64_t begin = 0; begin < columns; begin += strip) {
+    const std::int64_t here = columns - begin < strip ? columns - begin : strip;
+    for (std::int64_t first = 0; first < rows; first += 64) {
+      const std::int64_t last = first + 64 < rows ? first + 64 : rows;
+      for (std::int64_t i = 0; i < here; ++i) part[i] = 0;
+      for (std::int64_t row = first; row < last; ++row) {
+        const float* const at = from + row * row_step + begin;
+        std::int64_t i = 0;
+        for (; i + kWidth <= here; i += kWidth)
+          store_register(part + i, load_register(part + i) + load_register(at + i));
+        for (; i < here; ++i) part[i] += at[i];
+      }
+      for (std::int64_t i = 0; i < here; ++i) sums[begin + i] += static_cast<double>(part[i]);
     }
-    for (; i < columns; ++i)
-      for (std::int64_t row = first; row < last; ++row)
-        sums[i] += static_cast<double>(from[row * row_step + i]);
   }
 }

@@ -1,14 +1,13 @@
 // Products of rows with a packed matrix, for matrices too small for a library to pack each time. Included
 // within the namespace of an instruction set.
 
-// Columns of a panel lie side by side for each k; so many rows at once keep all registers busy.
-constexpr int kPanel = 4;
+// Columns of a panel lie side by side for each k, few enough that a panel stays in the first cache while the
+// rows go by; so many rows at once keep all registers busy.
+constexpr int kPanel = 2;
 #if defined(__AVX512F__)
-constexpr int kRows = 6;
-#elif defined(__AVX2__)
-constexpr int kRows = 3;
+constexpr int kRows = 12;
 #else
-constexpr int kRows = 2;
+constexpr int kRows = 6;
 #endif
 
 std::int64_t packed_floats(std::int64_t k, std::int64_t columns) {
@@ -16,7 +15,7 @@ std::int64_t packed_floats(std::int64_t k, std::int64_t columns) {
   return (columns + width - 1) / width * width * k;
 }
 
-/// [k][columns] with the given steps, as [panel][k][4 * width]; 0 behind the last column.
+/// [k][columns] with the given steps, as [panel][k][2 * width]; 0 behind the last column.
 void pack(const float* b, std::int64_t k_step, std::int64_t column_step, std::int64_t k, std::int64_t columns,
           float* packed) {
   constexpr std::int64_t width = kPanel * kWidth;
@@ -45,7 +44,7 @@ void panel_product(const float* const* a, std::int64_t k, const float* packed, s
     Register b[kPanel];
 #pragma GCC unroll 4
     for (int v = 0; v < kPanel; ++v) b[v] = load_register(packed + v * kWidth);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
       const Register factor = every(from[r][i]);
 #pragma GCC unroll 4
