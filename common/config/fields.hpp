@@ -66,7 +66,7 @@ Field<T> number(V T::*member, std::string name, double low, double high, std::st
 /// `accept` gives the reason why a text will not do, or an empty one.
 template <typename T>
 Field<T> text(std::string T::*member, std::string name, std::string doc,
-              std::function<std::string(const std::string&)> accept = {}) {
+              const std::function<std::string(const std::string&)>& accept = {}) {
   return {name,
           doc,
           {{"type", "string"}},
@@ -146,7 +146,7 @@ Field<T> duration(Duration T::*member, std::string name, std::string doc) {
 /// One of the names; those in `later` are known and not of this release.
 template <typename T, typename E>
 Field<T> choice(E T::*member, std::string name, std::vector<std::pair<std::string, E>> values,
-                std::vector<std::string> later, std::string doc) {
+                const std::vector<std::string>& later, std::string doc) {
   std::vector<std::string> names;
   for (const auto& [text, value] : values) names.push_back(text);
   return {name,
@@ -237,7 +237,7 @@ Field<T> labels(std::map<std::string, std::string> T::*member, std::string name,
 
 /// Known, and not of this release: only a value that changes nothing is accepted.
 template <typename T>
-Field<T> later(std::string name, std::vector<std::string> neutral, std::string doc) {
+Field<T> later(std::string name, const std::vector<std::string>& neutral, const std::string& doc) {
   return {name,
           doc + " Not in this release.",
           Json::object(),

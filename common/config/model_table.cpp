@@ -76,7 +76,7 @@ void read_normalize(const Node& node, const std::string& path, Transform& out, P
     out.mean = {mnist_mean};
     out.deviation = {mnist_deviation};
   } else if (node.kind == Node::Kind::map) {
-    const auto list = [](std::vector<float> Transform::*member, std::string name, std::string doc) {
+    const auto list = [](std::vector<float> Transform::*member, const char* name, const char* doc) {
       return required(Field<Transform>{name,
                                        doc,
                                        Json::object(),

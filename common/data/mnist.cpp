@@ -23,7 +23,7 @@ class IdxFile {
  public:
   static Result<IdxFile> open(const std::string& folder, const std::string& name) {
     IdxFile file;
-    for (const std::string& path : {folder + "/" + name, folder + "/" + name + ".gz"}) {
+    for (const std::string& path : {format("{}/{}", folder, name), format("{}/{}.gz", folder, name)}) {
       if (!std::filesystem::exists(path)) continue;
       file.path_ = path;
       file.file_.reset(gzopen(path.c_str(), "rb"));

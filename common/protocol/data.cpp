@@ -158,7 +158,8 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
     const auto slice_kind = kind(slice.kind());
     if (!slice_kind) return wrong("slices.kind");
     if (slice.offset() > count_max) return wrong("slices.offset");
-    if (slice.length() > count_max || (total += slice.length()) > count_max) return wrong("slices.length");
+    if (slice.length() > count_max - total) return wrong("slices.length");
+    total += slice.length();
     if (!from_zero(slice.rate())) return wrong("slices.rate");
     if (!from_zero(slice.decay())) return wrong("slices.decay");
     out.slices.push_back({slice.offset(), slice.length(), *slice_kind, slice.rate(), slice.decay()});

@@ -30,6 +30,7 @@ constexpr const char* stages[] = {"set up", "enter its directory", "open its log
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
+  out.reserve(texts.size() + 1);
   for (std::string& text : texts) out.push_back(text.data());
   out.push_back(nullptr);
   return out;
@@ -132,7 +133,8 @@ Result<pid_t> spawn(const SpawnSpec& spec) {
   if (spec.command.empty()) return Error{Errc::invalid, "an empty command cannot be started"};
   std::vector<std::string> arguments = spec.command;
   std::vector<std::string> entries;
-  for (const auto& [key, value] : spec.environment) entries.push_back(key + "=" + value);
+  entries.reserve(spec.environment.size());
+  for (const auto& [key, value] : spec.environment) entries.push_back(format("{}={}", key, value));
   const std::vector<char*> argv = pointers(arguments), envp = pointers(entries);
   int report[2];
   const auto failed = [&](const std::string& stage, int code) {

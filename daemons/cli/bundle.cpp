@@ -24,6 +24,7 @@ int become_trainer(const std::vector<std::string>& arguments) {
   std::vector<std::string> command = {binary};
   command.insert(command.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (std::string& word : command) argv.push_back(word.data());
   argv.push_back(nullptr);
   execv(binary.c_str(), argv.data());

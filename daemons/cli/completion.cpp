@@ -46,6 +46,7 @@ std::string quoted(const std::string& text) {
 
 std::string names_of(const std::vector<Verb>& verbs) {
   std::vector<std::string> names;
+  names.reserve(verbs.size());
   for (const Verb& verb : verbs) names.push_back(verb.name);
   return join(names, " ");
 }
