@@ -3,7 +3,7 @@
 
 Both sides stay up as processes and are asked in turn, so that a slow moment of the machine meets both. PyTorch runs
 in its two memory layouts. Printed: our median and spread, PyTorch's best round in its better layout and its median,
-and the ratios (PyTorch over ours; above 1 we are faster).
+the ratios (PyTorch over ours; above 1 we are faster), and the most memory that each side had.
 
 Usage: engine.py [--networks lenet5,mlp,...] [--threads 1,2] [--rounds 7] [--seconds 1.0]
 The binary is taken from TRAINYARD_BENCH (default build/release/bench); PyTorch from TRAINYARD_TORCH_PYTHON, a Python
@@ -136,8 +136,11 @@ class Side:
         self.step = self.ask(3)
 
     def end(self):
+        """Gives the most memory that the process had, in MiB."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         self.process.stdin.close()
         self.process.wait()
+        return round(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 
 def spread(rounds):
@@ -154,12 +157,12 @@ def measure(name, threads, options):
     for _ in range(options.rounds):
         for side in sides:
             side.round(options.seconds)
-    for side in sides:
-        side.end()
+    memory = {side: side.end() for side in sides}
     better = min(peers, key=lambda layout: min(peers[layout].rounds))
     peer, median = peers[better].rounds, statistics.median(ours.rounds)
     print(f"| {name} | {BATCH[name]} | {threads} | {spread(ours.rounds)} | {spread(peer)} {better} "
-          f"| {min(peer) / median:.2f} | {statistics.median(peer) / median:.2f} |", flush=True)
+          f"| {min(peer) / median:.2f} | {statistics.median(peer) / median:.2f} "
+          f"| {memory[ours]} / {memory[peers[better]]} |", flush=True)
 
 
 def main():
@@ -175,7 +178,7 @@ def main():
     options.ours = os.path.join(os.environ.get("TRAINYARD_BENCH", root / "build/release/bench"), "engine_step")
     options.torch = os.environ.get("TRAINYARD_TORCH_PYTHON", sys.executable)
     print("| network | batch | threads | ours, ms a step: median (spread) | PyTorch, better layout | best / ours "
-          "| median / ours |\n|---|---|---|---|---|---|---|")
+          "| median / ours | most memory, MiB |\n|---|---|---|---|---|---|---|---|")
     for name in options.networks.split(","):
         for threads in options.threads.split(","):
             measure(name, int(threads), options)
