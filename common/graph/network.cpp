@@ -42,6 +42,10 @@ class Programs {
   std::list<std::unique_ptr<Program>> programs_;
 };
 
+/// Activations of a prediction that are worth keeping in the caches; larger batches go slice by slice, of at
+/// least four samples.
+constexpr std::size_t kSliceBytes = std::size_t{32} << 20;
+
 class BoundNetwork final : public Network {
  public:
   static Result<std::unique_ptr<Network>> make(Model model, const NetworkOptions& options) {
@@ -88,13 +92,17 @@ class BoundNetwork final : public Network {
   void predict(const Feed& feed, std::span<float> out, Observer* observer) override {
     check(feed.count > 0 && feed.count <= options_.batch_max,
           "a prediction has between one sample and batch_max");
-    const Program& program = run(*inference_, feed, observer);
     check(out.size() == std::size_t{feed.count} * elements(), "a prediction has room for its results");
-    const void* const result = program.result(memory_);
-    if (inference_->graph().signature(inference_->graph().results[0]).type == DType::i32)
-      std::copy_n(static_cast<const std::int32_t*>(result), out.size(), out.data());
-    else
-      std::memcpy(out.data(), result, out.size_bytes());
+    const bool whole = inference_->graph().signature(inference_->graph().results[0]).type == DType::i32;
+    for (std::uint32_t first = 0; first < feed.count; first += slice_) {
+      const Feed slice = slice_of(feed, first);
+      const void* const result = run(*inference_, slice, observer).result(memory_);
+      const auto to = out.subspan(first * elements(), slice.count * elements());
+      if (whole)
+        std::copy_n(static_cast<const std::int32_t*>(result), to.size(), to.data());
+      else
+        std::memcpy(to.data(), result, to.size_bytes());
+    }
   }
 
   Status freeze() override {
@@ -111,7 +119,8 @@ class BoundNetwork final : public Network {
   }
 
   const Program& program(bool training, std::uint32_t batch) override {
-    const auto program = (training ? training_ : inference_)->of(batch == 0 ? options_.batch_max : batch);
+    if (batch == 0) batch = training ? options_.batch_max : slice_;
+    const auto program = (training ? training_ : inference_)->of(batch);
     check(program.has_value(), "a smaller batch has the kernels of the full one");
     return **program;
   }
@@ -119,13 +128,39 @@ class BoundNetwork final : public Network {
  private:
   /// Prepares the full batch, so that what the backend cannot do shows now.
   Status prepare() {
-    for (Programs* programs : {training_.get(), inference_.get()}) {
-      if (programs == training_.get() && !options_.training) continue;
-      const auto program = programs->of(options_.batch_max);
+    if (options_.training) {
+      const auto program = training_->of(options_.batch_max);
       if (!program) return program.error();
       reserve(**program);
     }
+    slice_ = options_.batch_max;
+    auto program = inference_->of(slice_);
+    if (!program) return program.error();
+    if ((*program)->arena_bytes() > kSliceBytes) {
+      const auto fits =
+          static_cast<std::uint32_t>(slice_ * std::uint64_t{kSliceBytes} / (*program)->arena_bytes());
+      slice_ = std::max(fits / 4 * 4, std::min(slice_, 4u));
+      program = inference_->of(slice_);
+      if (!program) return program.error();
+    }
+    reserve(**program);
     return {};
+  }
+
+  /// The samples of a batch from `first` on that are predicted together.
+  Feed slice_of(const Feed& feed, std::uint32_t first) {
+    Feed slice = feed;
+    slice.count = std::min(slice_, feed.count - first);
+    if (first == 0) return slice;
+    slice_inputs_.clear();
+    for (std::size_t i = 0; i < model_.graph.externals.size(); ++i) {
+      const Signature& of = model_.graph.externals[i].of;
+      const std::int64_t volume = of.shape.open() ? -of.shape.volume() : 0;  // 0: the same for all samples
+      const std::size_t each = static_cast<std::size_t>(volume) * tensor::size_of(of.type);
+      slice_inputs_.push_back(static_cast<const std::byte*>(feed.inputs[i]) + first * each);
+    }
+    slice.inputs = slice_inputs_;
+    return slice;
   }
 
   std::size_t elements() const {
@@ -169,6 +204,8 @@ class BoundNetwork final : public Network {
   std::vector<float> values_, gradients_;
   tensor::Buffer arena_;
   std::vector<void*> externals_;
+  std::vector<const void*> slice_inputs_;
+  std::uint32_t slice_ = 1;  // samples that are predicted together
   Memory memory_;
   std::uint64_t step_ = 0;
   ops::Outcome outcome_;

@@ -143,6 +143,25 @@ TEST_CASE("a frozen network predicts what it predicted before", "[graph]") {
   }
 }
 
+TEST_CASE("a large batch is predicted slice by slice, and each sample as it would be alone", "[graph]") {
+  constexpr InputShape large{3, 64, 64};
+  constexpr std::uint32_t count = 67;
+  const config::ModelSection section{
+      {conv(32, 3), plain(LayerKind::relu), conv(32, 3), plain(LayerKind::global_avg_pool), dense(3)}};
+  auto network = Network::build(section, large, 3, {.batch_max = count, .training = false, .seed = 3});
+  REQUIRE(network.has_value());
+  CHECK((*network)->program(false).batch() < count);
+  CHECK(count % (*network)->program(false).batch() != 0);
+  const Batch batch = batch_of(count, large, 5);
+  std::vector<float> all(count * 3), one(3);
+  (*network)->predict(batch.images, count, all);
+  constexpr std::size_t floats = 3 * 64 * 64;
+  for (std::uint32_t n = 0; n < count; ++n) {
+    (*network)->predict(std::span(batch.images).subspan(n * floats, floats), 1, one);
+    for (std::size_t k = 0; k < 3; ++k) CHECK(all[n * 3 + k] == Approx(one[k]).margin(1e-5));
+  }
+}
+
 TEST_CASE("a steady step allocates no memory for tensors", "[graph]") {
   const auto network = build(photo_net(), 8);
   const Batch batch = batch_of(8, shape, 1);
