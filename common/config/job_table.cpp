@@ -119,8 +119,18 @@ Table<DataSection> data_section() {
 
 Table<ModelSection> model_section() {
   using S = ModelSection;
+  Field<S> onnx = text(&S::onnx, "onnx",
+                       "A network from an ONNX file, in the place of layers; relative to the job file. Its "
+                       "weights are where the training begins.");
+  onnx.show = [](const S& model) { return model.onnx.empty() ? Json() : Json(model.onnx); };
+  Field<S> head = text(&S::head, "head",
+                       "Of onnx. auto: a dense layer with a score a class of the data takes the place of the "
+                       "last dense layer or convolution. keep: the network gives as many scores as the data "
+                       "have classes. Else the name of the value behind which the layer goes. Its tensors "
+                       "are head.weight and head.bias.");
+  head.show = [](const S& model) { return model.onnx.empty() ? Json() : Json(model.head); };
   Table<S> table{layers_field(), later<S>("loss", {"softmax_cross_entropy"}, "What is minimized."),
-                 later<S>("onnx", {}, "A network from a file.")};
+                 std::move(onnx), std::move(head)};
   for (Field<S>& field : preset_fields()) table.push_back(std::move(field));
   return table;
 }

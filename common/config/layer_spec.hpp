@@ -1,4 +1,5 @@
-// The model of a job, as plain values: its layers with their wiring, or the name and options of a preset.
+// The model of a job, as plain values: its layers with their wiring, the name and options of a preset, or the
+// file of a network.
 // What they mean as operations is graph's; how they are written, layer_kinds.cpp's and preset_table.cpp's.
 #pragma once
 
@@ -182,10 +183,16 @@ struct PresetOptions {
 /// What a preset reads.
 enum class PresetInput : std::uint8_t { image, text, table };
 
+/// What `model.head` says beside names of values.
+inline constexpr const char *kHeadAuto = "auto", *kHeadKeep = "keep";
+
+/// One of layers, preset and onnx is the model.
 struct ModelSection {
   std::vector<Layer> layers;
-  std::string preset;  // empty: `layers` are the model
+  std::string preset;  // empty: there is none
   PresetOptions options;
+  std::string onnx;              // a file; absolute after reading; empty: there is none
+  std::string head = kHeadAuto;  // of onnx: where the layer for the classes of the data goes
 };
 
 }  // namespace trainyard::config

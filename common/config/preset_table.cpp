@@ -248,9 +248,13 @@ void check_model(const Node& root, const JobSpec& spec, Problems& problems) {
   const auto at = [&](const std::string& path, const std::string& message) {
     problems.add(nearest_node(root, path).place, path, message);
   };
-  if (model.layers.empty() && model.preset.empty()) at("model", "needs layers, or a preset");
-  if (!model.layers.empty() && !model.preset.empty())
-    at("model.preset", "the model is a preset or layers, not both");
+  const int given = !model.layers.empty() + !model.preset.empty() + !model.onnx.empty();
+  if (given == 0) at("model", "needs layers, a preset or an onnx file");
+  if (given > 1)
+    at(model.preset.empty() ? "model.onnx" : "model.preset",
+       "the model is layers, a preset or an onnx file, one of them");
+  if (model.onnx.empty() && model.head != kHeadAuto)
+    at("model.head", "is an option of onnx, and there is no onnx file");
   const PresetInfo* preset = find_preset(model.preset);
   if (preset == nullptr || preset->input == PresetInput::image) return;
   std::vector<std::string> fitting;

@@ -98,6 +98,7 @@ Result<JobSpec> read_job(std::string_view text, const std::string& file, const s
   auto spec = read_with<JobSpec>(job_table(), text, file, overrides, check_job, root);
   if (!spec) return spec;
   spec->data.path = absolute(spec->data.path, root, "data.source.path", base_dir);
+  spec->model.onnx = absolute(spec->model.onnx, root, "model.onnx", base_dir);
   if (spec->output.path.empty())
     spec->output.path = (fs::current_path() / "out" / spec->name).string();
   else

@@ -171,7 +171,9 @@ Field<TrainSection> parameters_field() {
   return list_field<TrainSection, ParameterRule>(
       &TrainSection::parameters, "parameters",
       "Other settings for tensors whose names match: {match: \"conv1.*\", learning_rate: times the rate, "
-      "weight_decay: instead of the optimizer's, freeze: true}. The last entry that matches wins.",
+      "weight_decay: instead of the optimizer's, freeze: true}. The last entry that matches wins. What is "
+      "frozen costs no backward time; a batch_norm whose scale and shift are frozen keeps its statistics "
+      "too.",
       "list of rules", Json{{"type", "array"}, {"items", section_schema(rule_table())}},
       [](const Node& node, const std::string& path, std::vector<ParameterRule>& out, Problems& problems) {
         ParameterRule& rule = out.emplace_back();

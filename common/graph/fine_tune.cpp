@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "common/base/check.hpp"
 #include "common/base/text.hpp"
+#include "common/config/layer_spec.hpp"
+#include "common/graph/onnx/onnx.hpp"
 
 namespace trainyard::graph {
 
@@ -114,6 +117,25 @@ std::string free_name(const Model& model) {
   return name;
 }
 
+/// The model as it is, up to its scores.
+Result<Model> keep_head(const Model& model, std::uint32_t classes) {
+  ValueId scores = model.graph.results[0];
+  for (const Node& node : model.graph.nodes) {
+    if (node.kind != Kind::softmax || node.outputs[0] != scores) continue;
+    scores = node.inputs[0];
+    break;
+  }
+  const Shape shape = model.graph.shape(scores);
+  if (shape != Shape{tensor::kBatch, classes})
+    return Error{Errc::invalid, format("head {}: the network gives {}, and the data have {} classes; head: "
+                                       "auto puts another layer there",
+                                       config::kHeadKeep, shape.text(), classes)};
+  Model out = cut_behind(model, scores);
+  out.graph.results = {scores};
+  out.result_names = {"logits"};
+  return out;
+}
+
 }  // namespace
 
 Result<Model> replace_head(const Model& model, const Head& head, std::uint32_t batch_max) {
@@ -148,6 +170,21 @@ Result<Model> replace_head(const Model& model, const Head& head, std::uint32_t b
   if (!y) return y.error();
   Model out = std::move(builder).finish({*y});
   out.result_names = {"logits"};
+  return out;
+}
+
+Result<Model> imported_model(const std::string& file, const std::string& head, const Signature& input,
+                             std::uint32_t classes, std::uint32_t batch_max) {
+  OnnxImport options;
+  options.batch_max = batch_max;
+  options.only_input = input.shape.dims();
+  const auto model = import_onnx_file(file, options);
+  if (!model) return model.error().with(format("for input {} of the data", input.shape.text()));
+  const bool by_name = head != config::kHeadAuto;
+  auto out = head == config::kHeadKeep
+                 ? keep_head(*model, classes)
+                 : replace_head(*model, {by_name ? head : std::string(), classes}, batch_max);
+  if (!out) return out.error().with(file);
   return out;
 }
 
@@ -186,21 +223,36 @@ Status freeze_tensors(Model& model, std::span<const std::string> patterns) {
     return Error{Errc::not_found, format("no tensor of the model matches '{}'{}", pattern,
                                          hint ? format("; did you mean '{}'?", *hint) : std::string())};
   }
-  const auto is_frozen = [&](const Value& value) {
-    for (std::size_t i = 0; i < names.size(); ++i)
-      if (frozen[i] && value.offset == model.tensors[i].offset &&
-          value.of.shape == Shape(model.tensors[i].shape))
-        return true;
-    return false;
+  freeze_tensors(model, std::move(frozen));
+  return {};
+}
+
+std::vector<bool> freeze_tensors(Model& model, std::vector<bool> frozen) {
+  check(frozen.size() == model.tensors.size(), "of each tensor it is said whether it is frozen");
+  const auto tensor_of = [&](ValueId id) {  // as many as there are tensors: it is none
+    const Value& value = model.graph.values[id];
+    std::size_t i = 0;
+    while (i < frozen.size() && (value.place != Place::parameter || value.offset != model.tensors[i].offset ||
+                                 value.of.shape != Shape(model.tensors[i].shape)))
+      ++i;
+    return i;
   };
-  for (Value& value : model.graph.values)
-    if (value.place == Place::parameter && is_frozen(value)) value.trainable = false;
+  const auto is_frozen = [&](ValueId id) {
+    const std::size_t i = tensor_of(id);
+    return i < frozen.size() && frozen[i];
+  };
+  for (ValueId id = 0; id < model.graph.values.size(); ++id)
+    if (is_frozen(id)) model.graph.values[id].trainable = false;
   for (Node& node : model.graph.nodes) {
     if (node.kind != Kind::batch_norm) continue;
-    const Value &gamma = model.graph.values[node.inputs[1]], &beta = model.graph.values[node.inputs[2]];
-    if (!gamma.trainable && !beta.trainable) node.attributes.frozen = true;
+    const bool still =
+        !model.graph.values[node.inputs[1]].trainable && !model.graph.values[node.inputs[2]].trainable;
+    if (!still || std::none_of(node.inputs.begin() + 1, node.inputs.end(), is_frozen)) continue;
+    node.attributes.frozen = true;
+    for (const std::size_t statistics : {3, 4})
+      if (const std::size_t i = tensor_of(node.inputs[statistics]); i < frozen.size()) frozen[i] = true;
   }
-  return {};
+  return frozen;
 }
 
 std::vector<std::string> head_places(const Model& model) {

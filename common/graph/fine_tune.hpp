@@ -24,9 +24,17 @@ struct Head {
 /// Errc::invalid: no [N, ...] there, or no such layer.
 Result<Model> replace_head(const Model& model, const Head& head, std::uint32_t batch_max);
 
-/// Tensors whose names match one of the patterns (* stands for any text, ? for one letter) get no gradient. A
-/// batch_norm whose scale and shift are frozen keeps its running statistics too. A pattern that matches
-/// nothing is Errc::not_found.
+/// The model of an ONNX file, ready to be trained on data of this shape with these classes: `head` as in
+/// config::ModelSection. With "keep" the file gives [N, classes]; a softmax at its end goes, since the loss
+/// has one. Errors name the file, the node, and what the data give.
+Result<Model> imported_model(const std::string& file, const std::string& head, const Signature& input,
+                             std::uint32_t classes, std::uint32_t batch_max);
+
+/// `frozen`: of each tensor, in their order. Frozen ones get no gradient; a batch_norm whose scale and shift
+/// are frozen keeps its running statistics too. Returns what stays as it is: these statistics as well.
+std::vector<bool> freeze_tensors(Model& model, std::vector<bool> frozen);
+/// Tensors whose names match one of the patterns (* stands for any text, ? for one letter) are frozen. A
+/// pattern that matches nothing is Errc::not_found.
 Status freeze_tensors(Model& model, std::span<const std::string> patterns);
 
 /// Names behind which a head can go, in the order in which they are computed.

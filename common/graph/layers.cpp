@@ -1,6 +1,7 @@
 #include "common/graph/layers.hpp"
 
 #include "common/base/text.hpp"
+#include "common/graph/fine_tune.hpp"
 #include "common/graph/layers/layer_builder.hpp"
 #include "common/graph/presets.hpp"
 
@@ -22,6 +23,11 @@ Result<Model> model_of(const config::ModelSection& section, const Signature& inp
   if (classes < 2)
     return Error{Errc::invalid, format("the data have {} classes; a classifier needs at least 2", classes)};
   if (batch_max < 1) return Error{Errc::invalid, "a batch has at least one sample"};
+  if (!section.onnx.empty()) {
+    auto imported = imported_model(section.onnx, section.head, input, classes, batch_max);
+    if (!imported) return imported.error().with("model.onnx");
+    return imported;
+  }
   if (!section.preset.empty()) {
     if (shape.rank() != 4)
       return Error{Errc::invalid,

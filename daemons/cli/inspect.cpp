@@ -35,7 +35,8 @@ int inspect(const Options& options) {
 void add_inspect(CLI::App& app, Context& context) {
   auto* verb = app.add_subcommand("inspect", "Layers, work and memory of a model; draws it");
   auto options = std::make_shared<Options>();
-  verb->add_option("MODEL", options->model, "A model bundle, a job file, or the name of a preset")
+  verb->add_option("MODEL", options->model,
+                   "A model bundle, a job file, an ONNX file, or the name of a preset")
       ->required();
   verb->add_option("--set", options->overrides, "Override a field: --set model.width=0.5")
       ->take_all()
@@ -43,7 +44,9 @@ void add_inspect(CLI::App& app, Context& context) {
   verb->add_option("--input", options->input,
                    "What the data give: 3x224x224 for images, 64 for texts of 64 tokens, 13+26 for tables of "
                    "13 numbers and 26 categories");
-  verb->add_option("--classes", options->classes, "Classes of the data")->check(CLI::Range(2u, 10'000'000u));
+  verb->add_option("--classes", options->classes,
+                   "Classes of the data; of an ONNX file: with a head for so many")
+      ->check(CLI::Range(2u, 10'000'000u));
   verb->add_option("--vocabulary", options->vocabulary, "Different tokens or categories of the data")
       ->check(CLI::Range(1u, 2'000'000'000u));
   verb->add_option("--batch", options->batch, "The batch that memory is planned for")

@@ -83,6 +83,8 @@ Status check_paths(const config::JobSpec& spec) {
       if (auto checked = check_image_folder(path); !checked) return checked;
     }
   }
+  if (!spec.model.onnx.empty() && !fs::is_regular_file(spec.model.onnx, failed))
+    return Error{Errc::invalid, format("model.onnx: {}: there is no such file", spec.model.onnx)};
   return spec.output.path.empty() ? Status{} : check_output(spec.output.path);
 }
 

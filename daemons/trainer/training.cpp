@@ -6,7 +6,9 @@
 
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
+#include "common/graph/fine_tune.hpp"
 #include "common/graph/inspect.hpp"
+#include "common/graph/layers.hpp"
 #include "common/optim/parameters.hpp"
 #include "common/optim/schedule.hpp"
 #include "common/store/checkpoint.hpp"
@@ -61,18 +63,7 @@ Status Training::prepare() {
                  format("data.split: no records are left for training ({} in all)", dataset_->size())};
   }
   const graph::InputShape input{pipeline_->channels(), pipeline_->height(), pipeline_->width()};
-  auto network =
-      graph::Network::build(job_.model, input, static_cast<std::uint32_t>(dataset_->classes().size()),
-                            {.batch_max = job_.data.batch_size, .training = true, .seed = job_.train.seed});
-  if (!network) return Error{Errc::invalid, network.error().message};
-  network_ = std::move(*network);
-  watch_.emplace(*network_, job_, environment_);
-  std::vector<optim::NamedTensor> names;
-  for (const graph::TensorInfo& tensor : network_->tensors())
-    names.push_back({tensor.name, tensor.length, static_cast<optim::ValueKind>(tensor.kind)});
-  auto tensors = optim::tensor_sizes(job_.train, names);
-  if (!tensors) return tensors.error();
-  tensors_ = std::move(*tensors);
+  if (const Status built = build(input); !built) return built;
   const data::Geometry geometry{split_.train.size(), job_.cluster.trainers,
                                 job_.data.batch_size * job_.train.accumulation};
   plan_.emplace(geometry, job_.train.epochs, environment_.key.task.index);
@@ -85,6 +76,29 @@ Status Training::prepare() {
     while (summary.ends_with('\n')) summary.pop_back();
     log::info("the network\n{}", summary);
   }
+  return {};
+}
+
+/// The network, and what the job says of its tensors.
+Status Training::build(const graph::InputShape& input) {
+  auto model = graph::model_of(job_.model, input, static_cast<std::uint32_t>(dataset_->classes().size()),
+                               job_.data.batch_size);
+  if (!model) return Error{Errc::invalid, model.error().message};
+  std::vector<optim::NamedTensor> names;
+  for (const graph::TensorInfo& tensor : model->tensors)
+    names.push_back({tensor.name, tensor.length, static_cast<optim::ValueKind>(tensor.kind)});
+  auto tensors = optim::tensor_sizes(job_.train, names);
+  if (!tensors) return tensors.error();
+  tensors_ = std::move(*tensors);
+  std::vector<bool> frozen;
+  for (const optim::TensorSize& tensor : tensors_) frozen.push_back(tensor.frozen);
+  frozen = graph::freeze_tensors(*model, std::move(frozen));
+  for (std::size_t i = 0; i < frozen.size(); ++i) tensors_[i].frozen = frozen[i];
+  auto network = graph::Network::build(
+      std::move(*model), {.batch_max = job_.data.batch_size, .training = true, .seed = job_.train.seed});
+  if (!network) return Error{Errc::invalid, network.error().message};
+  network_ = std::move(*network);
+  watch_.emplace(*network_, job_, environment_);
   return {};
 }
 

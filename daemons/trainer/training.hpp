@@ -49,6 +49,7 @@ class Training {
 
  private:
   Status prepare();
+  Status build(const graph::InputShape& input);
   Status await_roster();
   Status connect();
   Status resume();

@@ -29,6 +29,15 @@ class Accuracy(harness.Workspace):
         metrics = self.train("flowers.yaml", f"data.source.path={data}", timeout=1000)
         self.assertGreaterEqual(metrics["test"]["accuracy"], 0.60)
 
+    def test_real_flowers_fine_tuned(self):
+        """A head on a frozen network that knows a thousand other things."""
+        data = harness.need_shared("flowers")
+        onnx = harness.SHARED / "models" / "mobilenet_v2_100_224.onnx"
+        if not onnx.is_file():
+            raise unittest.SkipTest(f"no network at {onnx}")
+        metrics = self.train("fine_tune.yaml", f"data.source.path={data}", f"model.onnx={onnx}", timeout=600)
+        self.assertGreaterEqual(metrics["test"]["accuracy"], 0.85)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -132,6 +132,47 @@ TEST_CASE("frozen tensors get no gradient, a frozen normalization keeps its stat
   CHECK(last < first);
 }
 
+TEST_CASE("the statistics of a frozen normalization count as frozen, named or not", "[onnx]") {
+  Model model = backbone();
+  const auto all = names(model);
+  std::vector<bool> frozen(all.size(), false);
+  const auto at = [&](const char* name) {
+    return static_cast<std::size_t>(std::find(all.begin(), all.end(), name) - all.begin());
+  };
+  frozen[at("stem.scale")] = true;
+  CHECK(freeze_tensors(model, frozen) == frozen);  // its shift goes on
+  CHECK_FALSE(model.graph.nodes[1].attributes.frozen);
+  frozen[at("stem.shift")] = true;
+  auto expected = frozen;
+  expected[at("stem.mean")] = expected[at("stem.var")] = true;
+  CHECK(freeze_tensors(model, frozen) == expected);
+  CHECK(model.graph.nodes[1].attributes.frozen);
+}
+
+TEST_CASE("what is frozen costs no backward step", "[onnx]") {
+  const auto steps = [](bool frozen) {
+    auto model = replace_head(backbone(), {.classes = 3}, 6);
+    REQUIRE(model.has_value());
+    const std::vector<std::string> patterns{"stem.*", "body.*"};
+    if (frozen) REQUIRE(freeze_tensors(*model, patterns).has_value());
+    auto network = Network::build(*model, {.batch_max = 6});
+    REQUIRE(network.has_value());
+    std::vector<Kind> kinds;
+    for (const auto& step : (*network)->program(true).steps()) kinds.push_back(step.kind);
+    return kinds;
+  };
+  const auto count = [](const std::vector<Kind>& kinds, Kind kind) {
+    return std::count(kinds.begin(), kinds.end(), kind);
+  };
+  const auto all = steps(false), head = steps(true);
+  CHECK(count(all, Kind::conv2d_grad_weights) == 2);
+  CHECK(count(all, Kind::batch_norm_training) == 1);
+  for (const Kind kind : {Kind::conv2d_grad_weights, Kind::conv2d_grad_data, Kind::batch_norm_training,
+                          Kind::batch_norm_grad, Kind::dense_grad_data})
+    CHECK(count(head, kind) == 0);
+  CHECK(count(head, Kind::dense_grad_weights) == 1);
+}
+
 TEST_CASE("a pattern that matches no tensor is refused with the nearest name", "[onnx]") {
   Model model = backbone();
   const std::vector<std::string> patterns{"stem.ww"};

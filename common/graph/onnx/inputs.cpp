@@ -36,13 +36,24 @@ class Reader {
   }
 
  private:
-  bool told(const std::string& input) const { return options_.shapes.contains(input); }
+  /// What the caller says; null where the file decides.
+  const std::vector<std::int64_t>* told(const std::string& input) const {
+    if (options_.only_input) return &*options_.only_input;
+    const auto it = options_.shapes.find(input);
+    return it == options_.shapes.end() ? nullptr : &it->second;
+  }
 
   static const auto& dims(const onnx::ValueInfoProto& input) {
     return input.type().tensor_type().shape().dim();
   }
 
   Status check_options() const {
+    if (options_.only_input && inputs_.size() != 1) {
+      std::vector<std::string> names;
+      for (const auto* input : inputs_) names.push_back(shown(input->name()));
+      return Error{Errc::refused, format("a network with one input is needed; this has {}: {}",
+                                         inputs_.size(), join(names, ", "))};
+    }
     const auto unknown = [&](const std::string& name) {
       return Error{Errc::invalid, format("the model has no input '{}'", shown(name))};
     };
@@ -66,7 +77,7 @@ class Reader {
   void find_batch() {
     std::set<std::string> symbols;
     for (const auto* input : inputs_) {
-      if (told(input->name())) continue;
+      if (told(input->name()) != nullptr) continue;
       for (int axis = 0; axis < dims(*input).size(); ++axis) {
         const Dimension& dim = dims(*input).Get(axis);
         if (!open(dim)) continue;
@@ -96,8 +107,8 @@ class Reader {
     if (!type) return type.error();
     std::vector<std::int64_t> out;
     std::int64_t fixed_batch = 0;
-    if (const auto it = options_.shapes.find(input.name()); it != options_.shapes.end()) {
-      out = it->second;
+    if (const auto* shape = told(input.name())) {
+      out = *shape;
       const bool opened = !out.empty() && out[0] == tensor::kBatch && dims(input).size() > 0;
       if (opened && dims(input).Get(0).has_dim_value()) fixed_batch = dims(input).Get(0).dim_value();
     } else if (!input.type().tensor_type().has_shape()) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ struct OnnxImport {
   std::map<std::string, std::int64_t> extents;
   /// Shapes of inputs instead of the file's; kBatch for the batch.
   std::map<std::string, std::vector<std::int64_t>> shapes;
+  /// The shape of the model's input instead of the file's, where it has only one.
+  std::optional<std::vector<std::int64_t>> only_input;
   /// Inputs whose values are known: they are inputs no longer.
   std::map<std::string, Constant> constants;
   /// Names of the values that the model gives, instead of the file's outputs.

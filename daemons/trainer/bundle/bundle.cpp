@@ -35,9 +35,9 @@ std::string bundle_yaml(const BundleContents& c) {
   out += format("format: 1\nname: {}\n", quoted(c.job.name));
   out += format("model: model.onnx\nweights: weights.safetensors\nlabels: labels.txt\n");
   out += format(
-      "input: {{name: input, shape: [batch, {}, {}, {}], layout: NCHW, values: \"RGB or grey, 0..1, then "
+      "input: {{name: {}, shape: [batch, {}, {}, {}], layout: NCHW, values: \"RGB or grey, 0..1, then "
       "normalized\"}}\n",
-      in.channels, in.height, in.width);
+      quoted(c.network.model().graph.externals[0].name), in.channels, in.height, in.width);
   out += format("output: {{name: probabilities, shape: [batch, {}]}}\n", c.network.classes());
   const std::uint64_t step = c.history.empty() ? 0 : c.history.back().step;
   const std::uint64_t epoch = c.history.empty() ? 0 : c.history.back().epoch;
@@ -191,6 +191,10 @@ Result<Bundle> read_bundle(const std::string& directory, std::uint32_t batch_max
     dims.push_back(*value);
   }
   if (dims.size() != 3) return Error{Errc::corrupt, file + ": the input shape is not one"};
+  if (!bundle.job.model.onnx.empty()) {  // the bundle is whole without the file that the training began with
+    bundle.job.model.onnx = directory + "/model.onnx";
+    bundle.job.model.head = config::kHeadKeep;
+  }
   auto network = graph::Network::build(bundle.job.model, {dims[0], dims[1], dims[2]},
                                        static_cast<std::uint32_t>(bundle.labels.size()),
                                        {.batch_max = batch_max, .training = false});

@@ -7,7 +7,9 @@
 #include "common/config/read.hpp"
 #include "common/data/loader.hpp"
 #include "common/graph/draw/draw.hpp"
+#include "common/graph/fine_tune.hpp"
 #include "common/graph/inspect.hpp"
+#include "common/graph/onnx/onnx.hpp"
 #include "common/graph/presets.hpp"
 #include "common/runtime/daemon.hpp"
 #include "common/store/file.hpp"
@@ -153,8 +155,29 @@ Result<Subject> from_bundle(const Options& options) {
       format("{}, {} classes", bundle->job.name, bundle->labels.size()), bundle->network->model(), {}, batch};
 }
 
+Result<Subject> from_onnx(const Options& options) {
+  if (!options.overrides.empty())
+    return Error{Errc::invalid, "--set is of job files and presets, not of ONNX files"};
+  Subject subject{fs::path(options.model).filename().string(), {}, {}, batch_usual};
+  if (options.batch > 0) subject.batch = options.batch;
+  graph::OnnxImport import;
+  import.batch_max = subject.batch;
+  if (!options.input.empty()) {
+    const auto input = input_of(options.input);
+    if (!input) return input.error();
+    import.only_input = input->shape.dims();
+  }
+  auto model = graph::import_onnx_file(options.model, import);
+  if (model && options.classes != 0)
+    model = graph::replace_head(*model, {"", options.classes}, subject.batch);
+  if (!model) return model.error();
+  subject.model = std::move(*model);
+  return subject;
+}
+
 Result<Subject> find(const Options& options) {
   std::error_code ignored;
+  if (options.model.ends_with(".onnx")) return from_onnx(options);
   if (fs::is_directory(options.model, ignored)) return from_bundle(options);
   if (fs::exists(options.model, ignored)) return from_job(options);
   if (const config::PresetInfo* info = config::find_preset(options.model)) return from_preset(*info, options);
@@ -191,12 +214,15 @@ Status inspect(const Options& options) {
 int inspect_main(int argc, char** argv) {
   CLI::App app{"Layers, work and memory of a model; draws it", "trainyard inspect"};
   Options options;
-  app.add_option("MODEL", options.model, "A model bundle, a job file, or the name of a preset")->required();
+  app.add_option("MODEL", options.model, "A model bundle, a job file, an ONNX file, or the name of a preset")
+      ->required();
   app.add_option("--set", options.overrides, "Override a field: --set model.width=0.5")
       ->take_all()
       ->allow_extra_args(false);
   app.add_option("--input", options.input, "CHANNELSxHEIGHTxWIDTH, TOKENS, or NUMBERS+CATEGORIES");
-  app.add_option("--classes", options.classes, "Classes of the data")->check(CLI::Range(2u, 10'000'000u));
+  app.add_option("--classes", options.classes,
+                 "Classes of the data; of an ONNX file: with a head for so many")
+      ->check(CLI::Range(2u, 10'000'000u));
   app.add_option("--vocabulary", options.vocabulary, "Different tokens or categories of the data")
       ->check(CLI::Range(1u, 2'000'000'000u));
   app.add_option("--batch", options.batch, "The batch that memory is planned for")

@@ -217,8 +217,12 @@ TEST_CASE("a preset has its options and defaults, and no others", "[config]") {
   CHECK(error("{hidden: [3], layers: [relu]}") ==
         "job.yaml:3:17: model.hidden: is an option of presets, and there is no preset");
   CHECK_THAT(error("{preset: resnet-18}"), Catch::Contains("did you mean 'resnet18'?"));
-  CHECK_THAT(error("{preset: resnet18, layers: [relu]}"), Catch::Contains("a preset or layers, not both"));
-  CHECK(error("{loss: softmax_cross_entropy}") == "job.yaml:3:8: model: needs layers, or a preset");
+  CHECK_THAT(error("{preset: resnet18, layers: [relu]}"),
+             Catch::Contains("a preset or an onnx file, one of them"));
+  CHECK_THAT(error("{onnx: a.onnx, layers: [relu]}"), Catch::Contains("model.onnx: the model is layers, "));
+  CHECK_THAT(error("{layers: [relu], head: keep}"), Catch::Contains("is an option of onnx"));
+  CHECK(error("{loss: softmax_cross_entropy}") ==
+        "job.yaml:3:8: model: needs layers, a preset or an onnx file");
   CHECK(error("{preset: bilstm}") ==
         "job.yaml:3:17: model.preset: bilstm reads text, and data sources of this release give images; of "
         "images are mlp, lenet5, alexnet, vgg16, inception_v3, resnet18, resnet20, resnet50, mobilenet_v2, "

@@ -47,6 +47,17 @@ TEST_CASE("a printed job reads back as the same job", "[config]") {
   CHECK(config::print_cluster(config::read_cluster(cluster, "cluster.yaml").value()) == cluster);
 }
 
+TEST_CASE("an onnx file lies beside the job file, and a printed job says where", "[config]") {
+  const std::string text =
+      "name: a\ndata: {source: {path: photos}}\nmodel: {onnx: nets/a.onnx, head: features}\n";
+  const auto spec = config::read_job(text, "job.yaml", "/jobs").value();
+  CHECK(spec.model.onnx == "/jobs/nets/a.onnx");
+  CHECK(spec.model.head == "features");
+  const auto again = config::read_job(config::print_job(spec), "printed", "/elsewhere").value();
+  CHECK(again.model.onnx == "/jobs/nets/a.onnx");
+  CHECK(again.model.head == "features");
+}
+
 TEST_CASE("every file in configs is valid", "[config]") {
   const std::filesystem::path jobs = "configs/jobs";
   int count = 0;
