@@ -49,16 +49,34 @@ Status check_flow(const Graph& graph) {
   return {};
 }
 
+void sort_rows(Graph& graph) {
+  std::sort(graph.row_results.begin(), graph.row_results.end(), [&](const RowResult& a, const RowResult& b) {
+    return graph.values[a.parameter].offset < graph.values[b.parameter].offset;
+  });
+}
+
 }  // namespace
 
-Reverse::Reverse(Graph& graph)
+Reverse::Reverse(Graph& graph, RowGradients rows)
     : graph_(graph),
+      as_rows_(graph.values.size(), false),
       wanted_(values_wanted(graph)),
       contributions_(graph.values.size()),
+      row_parts_(graph.values.size()),
       consumers_left_(graph.values.size(), 0) {
   for (const Node& node : graph.nodes)
     for (const ValueId id : node.inputs)
       if (id != kAbsent) ++consumers_left_[id];
+  if (rows == RowGradients::dense) return;
+  // By indices of as many ids as the batch says, or by others: only one sort can be merged.
+  std::vector<std::uint32_t> by_batch(graph.values.size(), 0), by_count(graph.values.size(), 0);
+  for (const Node& node : graph.nodes)
+    if (node.kind == Kind::embedding_bag || (node.kind == Kind::gather && node.attributes.axis == 0))
+      ++(graph.shape(node.inputs[1]).open() ? by_batch : by_count)[node.inputs[0]];
+  for (ValueId id = 0; id < graph.values.size(); ++id)
+    as_rows_[id] = graph.values[id].trainable && consumers_left_[id] > 0 &&
+                   (by_batch[id] == consumers_left_[id] || by_count[id] == consumers_left_[id]) &&
+                   std::find(graph.results.begin(), graph.results.end(), id) == graph.results.end();
 }
 
 void Reverse::run(std::size_t forward_nodes) {
@@ -101,7 +119,42 @@ void Reverse::contribute(ValueId x, ValueId gradient) {
   ++given_[gradient];
 }
 
+void Reverse::contribute_rows(ValueId x, Kind kind, Attributes attributes, std::vector<ValueId> inputs) {
+  const Shape table = shape(x);
+  const std::int64_t length = shape(inputs[1]).volume();
+  std::vector<std::int64_t> dims = table.dims();
+  dims[0] = length;
+  attributes.size = table[0];
+  row_parts_[x].push_back(add_all(
+      kind, attributes, std::move(inputs),
+      {{Shape{length}, DType::i32}, {Shape(std::move(dims)), signature(x).type}, {Shape{1}, DType::i32}}));
+}
+
+void Reverse::finish_rows(ValueId x) {
+  std::vector<std::vector<ValueId>>& parts = row_parts_[x];
+  if (parts.empty()) return;
+  if (parts.size() > 1) {
+    // Reverse order put the last consumer first.
+    std::vector<ValueId> all;
+    Signature ids = signature(parts[0][0]), rows = signature(parts[0][1]);
+    std::vector<std::int64_t> dims = rows.shape.dims();
+    dims[0] = 0;
+    for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+      all.insert(all.end(), part->begin(), part->end());
+      dims[0] += shape((*part)[0])[0];
+    }
+    ids.shape = Shape{dims[0]};
+    rows.shape = Shape(std::move(dims));
+    Attributes attributes;
+    attributes.size = shape(x)[0];
+    parts = {add_all(Kind::merge_rows, attributes, all, {ids, rows, signature(parts[0][2])})};
+  }
+  graph_.row_results.push_back({x, graph_.results.size()});
+  graph_.results.insert(graph_.results.end(), parts[0].begin(), parts[0].end());
+}
+
 void Reverse::finish_parameter(ValueId x) {
+  if (as_rows(x)) return finish_rows(x);
   if (contributions_[x].empty()) return;
   ValueId gradient = gradient_of(x);
   if (given_.size() < graph_.values.size()) given_.resize(graph_.values.size(), 0);
@@ -162,7 +215,7 @@ ValueId Reverse::unit(DType type, bool one) {
   return graph_.constant(std::move(constant));
 }
 
-Status differentiate(Graph& graph, const LossSpec& loss) {
+Status differentiate(Graph& graph, const LossSpec& loss, RowGradients rows) {
   if (const Status flow = check_flow(graph); !flow) return flow;
   const std::size_t forward = graph.nodes.size();
   const auto seeds = add_loss(graph, loss);
@@ -170,23 +223,25 @@ Status differentiate(Graph& graph, const LossSpec& loss) {
   // The loss itself consumes the results; it is no part of the walk.
   const Node loss_node = graph.nodes.back();
   graph.nodes.pop_back();
-  Reverse reverse(graph);
+  Reverse reverse(graph, rows);
   graph.nodes.push_back(loss_node);
   for (const Seed& seed : *seeds) reverse.contribute(seed.value, seed.gradient);
   reverse.run(forward);
+  sort_rows(graph);
   return {};
 }
 
-Status differentiate_from_seeds(Graph& graph) {
+Status differentiate_from_seeds(Graph& graph, RowGradients rows) {
   if (const Status flow = check_flow(graph); !flow) return flow;
   const std::size_t forward = graph.nodes.size();
   std::vector<std::pair<ValueId, ValueId>> seeds;
   for (std::size_t i = 0; i < graph.results.size(); ++i)
     seeds.emplace_back(graph.results[i],
                        graph.external(format("seed {}", i), graph.signature(graph.results[i])));
-  Reverse reverse(graph);
+  Reverse reverse(graph, rows);
   for (const auto& [value, gradient] : seeds) reverse.contribute(value, gradient);
   reverse.run(forward);
+  sort_rows(graph);
   return {};
 }
 

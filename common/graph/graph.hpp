@@ -63,6 +63,14 @@ struct Constant {
   std::vector<std::byte> bytes;
 };
 
+/// The gradient of a parameter of which only some rows (along its first axis) have one, as a graph computes
+/// it: results `first` to `first` + 2 are ids i32 [L], rows [L, ...] and count i32 [1], as
+/// Kind::gather_grad_rows gives them. Such a parameter has nothing in Place::gradient.
+struct RowResult {
+  ValueId parameter = kAbsent;
+  std::size_t first = 0;  // of Graph::results
+};
+
 struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;  // in an order in which they can run
@@ -70,6 +78,7 @@ struct Graph {
   std::vector<External> externals;
   std::vector<Constant> constants;
   std::vector<ValueId> results;
+  std::vector<RowResult> row_results;  // by the offset of the parameter
 
   ValueId add(Value value) {
     values.push_back(std::move(value));

@@ -50,7 +50,7 @@ class BoundNetwork final : public Network {
  public:
   static Result<std::unique_ptr<Network>> make(Model model, const NetworkOptions& options) {
     Result<Graph> training = Graph{};
-    if (options.training) training = graph_to_train(model, options.loss, options.seed);
+    if (options.training) training = graph_to_train(model, options.loss, options.seed, options.row_gradients);
     if (!training) return training.error();
     auto inference = graph_to_predict(model, options.loss);
     if (!inference) return inference.error();
@@ -78,13 +78,25 @@ class BoundNetwork final : public Network {
     values_.swap(values);
   }
   std::span<const float> gradients() const override { return gradients_; }
+  std::span<const tensor::RowGradient> row_gradients() const override { return row_gradients_; }
+  std::vector<std::uint64_t> row_widths() const override {
+    std::vector<std::uint64_t> widths;
+    const Graph& graph = training_->graph();
+    for (const TensorInfo& tensor : model_.tensors) {
+      const auto found = std::find_if(
+          graph.row_results.begin(), graph.row_results.end(),
+          [&](const RowResult& result) { return graph.values[result.parameter].offset == tensor.offset; });
+      widths.push_back(found == graph.row_results.end() || tensor.length == 0 ? 0 : width_of(*found));
+    }
+    return widths;
+  }
 
   StepResult train_step(const Feed& feed, Observer* observer) override {
     check(options_.training && feed.count > 0 && feed.count <= options_.batch_max,
           "a step has between one sample and batch_max");
     outcome_ = {};
     step_ = feed.step;
-    run(*training_, feed, observer);
+    take_rows(run(*training_, feed, observer));
     return {outcome_.loss_sum, static_cast<std::uint32_t>(outcome_.correct), std::isfinite(outcome_.loss_sum),
             outcome_.weight_sum};
   }
@@ -126,6 +138,23 @@ class BoundNetwork final : public Network {
   }
 
  private:
+  std::uint64_t width_of(const RowResult& result) const {
+    return static_cast<std::uint64_t>(training_->graph().shape(result.parameter).volume(1));
+  }
+
+  void take_rows(const Program& program) {
+    row_gradients_.clear();
+    for (const RowResult& result : training_->graph().row_results) {
+      const auto at = [&](std::size_t index) { return program.result(memory_, result.first + index); };
+      const auto count = static_cast<std::size_t>(*static_cast<const std::int32_t*>(at(2)));
+      const std::uint64_t width = width_of(result);
+      row_gradients_.push_back({training_->graph().values[result.parameter].offset,
+                                width,
+                                {static_cast<const std::int32_t*>(at(0)), count},
+                                {static_cast<const float*>(at(1)), count * width}});
+    }
+  }
+
   /// Prepares the full batch, so that what the backend cannot do shows now.
   Status prepare() {
     if (options_.training) {
@@ -202,6 +231,7 @@ class BoundNetwork final : public Network {
   const std::unique_ptr<ops::Backend> backend_;
   std::unique_ptr<Programs> training_, inference_;
   std::vector<float> values_, gradients_;
+  std::vector<tensor::RowGradient> row_gradients_;
   tensor::Buffer arena_;
   std::vector<void*> externals_;
   std::vector<const void*> slice_inputs_;

@@ -15,6 +15,7 @@
 #include "common/graph/autodiff.hpp"
 #include "common/graph/layers.hpp"
 #include "common/graph/program.hpp"
+#include "common/tensor/row_gradient.hpp"
 
 namespace trainyard::graph {
 
@@ -30,6 +31,8 @@ struct NetworkOptions {
   bool training = true;    // false: no gradients are planned
   std::uint64_t seed = 7;  // of the initial values and of dropout
   LossSpec loss;
+  /// rows: tables that are only looked up give row_gradients() instead.
+  RowGradients row_gradients = RowGradients::dense;
 };
 
 /// One batch: the model's inputs in their order, row major, and what the loss compares with. Inputs are
@@ -66,6 +69,11 @@ class Network {
   /// buffer: its new value times the number of samples, so that the weighted mean over trainers is sum /
   /// samples.
   virtual std::span<const float> gradients() const = 0;
+  /// After train_step and until the next call: what tensors with row_widths() have instead, by their offsets;
+  /// of those, gradients() holds 0.
+  virtual std::span<const tensor::RowGradient> row_gradients() const = 0;
+  /// One a tensor: the floats of a row where its gradient comes as rows, else 0.
+  virtual std::vector<std::uint64_t> row_widths() const = 0;
 
   /// One forward and backward pass over 0 < feed.count <= batch_max samples. Does not change values(). The
   /// observer is told of each gradient the moment it is final, in backward order.

@@ -5,10 +5,11 @@
 
 namespace trainyard::graph {
 
-Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint64_t seed) {
+Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint64_t seed,
+                             RowGradients rows) {
   Graph graph = training_graph(model, seed);
   fuse(graph, true);
-  if (const Status done = differentiate(graph, loss); !done) return done.error();
+  if (const Status done = differentiate(graph, loss, rows); !done) return done.error();
   return graph;
 }
 

@@ -1,13 +1,15 @@
 // The graphs that run: those of a model after all passes over it, before they are bound to a batch. Pure.
 #pragma once
 
+#include "common/graph/autodiff.hpp"
 #include "common/graph/loss.hpp"
 #include "common/graph/model.hpp"
 
 namespace trainyard::graph {
 
 /// Forward, loss and backward. Errors name the operation that has no gradient, or what the loss needs.
-Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint64_t seed);
+Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint64_t seed,
+                             RowGradients rows = RowGradients::dense);
 /// Result 0 is what a prediction shows.
 Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss);
 

@@ -108,6 +108,12 @@ const char* name_of(Kind kind) {
       return "embedding_bag";
     case Kind::embedding_bag_grad:
       return "embedding_bag_grad";
+    case Kind::embedding_bag_grad_rows:
+      return "embedding_bag_grad_rows";
+    case Kind::gather_grad_rows:
+      return "gather_grad_rows";
+    case Kind::merge_rows:
+      return "merge_rows";
     case Kind::recurrent:
       return "recurrent";
     case Kind::recurrent_grad:

@@ -96,7 +96,15 @@ enum class Kind : std::uint8_t {
   embedding_bag,  // (table [V, D], ids i32 [L], offsets i32 [N]) -> y [N, D], sum or mean (`reduction`) of
                   // the rows of a bag; ids below 0 are padding, an empty bag gives 0
   embedding_bag_grad,  // (dy, ids, offsets) -> dtable; sums in the order of ids
-  recurrent,  // (x [N, T, I], w [directions, G*H, I], r [directions, G*H, H], b? [directions, 2*G*H],
+  // The same gradients as the rows that have one, of a table of `size` rows: (ids i32 [L], rows [L, ...],
+  // count
+  // i32 [1]), ids ascending, none twice; behind `count` ids are -1 and rows 0. Sums in the order of the
+  // operand
+  // ids, of which there are L.
+  embedding_bag_grad_rows,  // (dy, ids, offsets) -> ids, rows, count
+  gather_grad_rows,         // (dy, index) -> ids, rows, count; of a gather along axis 0
+  merge_rows,  // (ids, rows, count, ids, rows, count...) -> ids, rows, count; L is the sum of theirs
+  recurrent,   // (x [N, T, I], w [directions, G*H, I], r [directions, G*H, H], b? [directions, 2*G*H],
   // lengths i32 [N]?, h0? [directions, N, H], c0?) -> y [N, T, directions*H], h [directions, N, H],
   // c? (lstm), workspace; gates in ONNX's order (iofc, zrh); behind a length y is 0, and a reverse direction
   // begins at the length; the workspace is empty unless `workspace`

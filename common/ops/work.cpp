@@ -169,6 +169,10 @@ Work work_of(Kind kind, const Attributes& a, std::span<const Signature> in, std:
       return {0, count(in, 1) * extent(in[0], 1)};
     case Kind::embedding_bag_grad:
       return {0, count(in, 1) * extent(out[0], 1)};
+    case Kind::embedding_bag_grad_rows:
+    case Kind::gather_grad_rows:
+    case Kind::merge_rows:
+      return {0, count(out[1])};
     case Kind::softmax_cross_entropy:
       return {0, 7 * count(in[0])};
     case Kind::sigmoid_cross_entropy:

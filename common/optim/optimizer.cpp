@@ -5,6 +5,7 @@
 
 #include "common/base/check.hpp"
 #include "common/optim/kernels.hpp"
+#include "common/optim/rule.hpp"
 
 namespace trainyard::optim {
 namespace {
@@ -88,6 +89,39 @@ Block block_of(const Target& target, std::size_t begin, std::size_t length, cons
   return block;
 }
 
+/// How many floats lie before the first whole cache line: stores that touch two lines cost twice. Not for
+/// sums, whose order must not depend on where memory happens to lie.
+std::size_t lead_of(const float* values) {
+  constexpr std::size_t line = 64;
+  return (line - reinterpret_cast<std::uintptr_t>(values) % line) % line / sizeof(float);
+}
+
+double ratio_or_one(double above, double below) { return above > 0 && below > 0 ? above / below : 1.0; }
+
+/// Times the rate of a lars slice. The norms cost a pass of their own.
+double lars_ratio(const config::OptimizerSection& optimizer, const SliceRule& slice, const Target& target,
+                  Blocks& blocks, const Kernels& set) {
+  if (slice.kind != ValueKind::weight) return 1.0;
+  double values = 0, gradients = 0;
+  blocks.each_mean([&](std::size_t begin, std::size_t length, const float* gradient) {
+    gradients += set.square_sum(gradient, length);
+    values += set.square_sum(target.value.data() + begin, length);
+  });
+  const double norm = std::sqrt(values);
+  if (norm == 0 || gradients == 0) return 1.0;
+  return optimizer.trust_coefficient * norm / (std::sqrt(gradients) + slice.decay * norm);
+}
+
+/// The directions lie in `next` already.
+void finish_lamb(const SliceRule& slice, double rate, double values, double directions, const Target& target,
+                 const Kernels& set) {
+  const double ratio =
+      slice.kind == ValueKind::weight ? ratio_or_one(std::sqrt(values), std::sqrt(directions)) : 1.0;
+  set.step(target.value.data(), target.next.data(), target.value.size(), static_cast<float>(rate * ratio));
+}
+
+}  // namespace
+
 Numbers numbers_of(const config::OptimizerSection& optimizer, double rate, std::uint64_t update,
                    const SliceRule& slice) {
   Numbers numbers{.rate = static_cast<float>(rate),
@@ -136,8 +170,6 @@ Numbers numbers_of(const config::OptimizerSection& optimizer, double rate, std::
   return numbers;
 }
 
-using Rule = void (*)(const Block&, const Numbers&);
-
 Rule rule_of(const config::OptimizerSection& optimizer, const Kernels& set) {
   switch (optimizer.kind) {
     case Kind::sgd:
@@ -159,39 +191,6 @@ Rule rule_of(const config::OptimizerSection& optimizer, const Kernels& set) {
   }
   return set.sgd;
 }
-
-/// How many floats lie before the first whole cache line: stores that touch two lines cost twice. Not for
-/// sums, whose order must not depend on where memory happens to lie.
-std::size_t lead_of(const float* values) {
-  constexpr std::size_t line = 64;
-  return (line - reinterpret_cast<std::uintptr_t>(values) % line) % line / sizeof(float);
-}
-
-double ratio_or_one(double above, double below) { return above > 0 && below > 0 ? above / below : 1.0; }
-
-/// Times the rate of a lars slice. The norms cost a pass of their own.
-double lars_ratio(const config::OptimizerSection& optimizer, const SliceRule& slice, const Target& target,
-                  Blocks& blocks, const Kernels& set) {
-  if (slice.kind != ValueKind::weight) return 1.0;
-  double values = 0, gradients = 0;
-  blocks.each_mean([&](std::size_t begin, std::size_t length, const float* gradient) {
-    gradients += set.square_sum(gradient, length);
-    values += set.square_sum(target.value.data() + begin, length);
-  });
-  const double norm = std::sqrt(values);
-  if (norm == 0 || gradients == 0) return 1.0;
-  return optimizer.trust_coefficient * norm / (std::sqrt(gradients) + slice.decay * norm);
-}
-
-/// The directions lie in `next` already.
-void finish_lamb(const SliceRule& slice, double rate, double values, double directions, const Target& target,
-                 const Kernels& set) {
-  const double ratio =
-      slice.kind == ValueKind::weight ? ratio_or_one(std::sqrt(values), std::sqrt(directions)) : 1.0;
-  set.step(target.value.data(), target.next.data(), target.value.size(), static_cast<float>(rate * ratio));
-}
-
-}  // namespace
 
 std::vector<RuleArray> rule_arrays(const config::OptimizerSection& optimizer) {
   const auto accumulator = static_cast<float>(optimizer.initial_accumulator);

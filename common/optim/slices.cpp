@@ -18,7 +18,7 @@ std::vector<Slice> slice_over(std::span<const TensorSize> tensors, std::uint32_t
       offset += tensor.length;
       continue;
     }
-    const std::uint64_t pieces = (tensor.length - 1) / slice_floats_max + 1;
+    const std::uint64_t pieces = tensor.row > 0 ? 1 : (tensor.length - 1) / slice_floats_max + 1;
     const std::uint64_t base = tensor.length / pieces;
     const std::uint64_t longer = tensor.length % pieces;  // the first so many pieces get one float more
     for (std::uint64_t piece = 0; piece < pieces; ++piece) {
@@ -26,7 +26,7 @@ std::vector<Slice> slice_over(std::span<const TensorSize> tensors, std::uint32_t
       const auto least = std::min_element(load.begin(), load.end());
       *least += length;
       slices.push_back({static_cast<std::uint32_t>(least - load.begin()), offset, length, tensor.kind,
-                        tensor.rate, tensor.decay});
+                        tensor.rate, tensor.decay, tensor.row});
       offset += length;
     }
   }

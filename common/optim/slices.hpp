@@ -11,9 +11,10 @@ namespace trainyard::optim {
 struct TensorSize {
   std::uint64_t length = 0;  // floats
   std::uint8_t kind = 0;
-  double rate = 1;      // times the step's rate
-  double decay = 0;     // weight decay; ftrl: share of l1 and l2 that holds
-  bool frozen = false;  // no shard owns it, it stays as it is
+  double rate = 1;        // times the step's rate
+  double decay = 0;       // weight decay; ftrl: share of l1 and l2 that holds
+  bool frozen = false;    // no shard owns it, it stays as it is
+  std::uint64_t row = 0;  // floats of a row where its gradient comes as rows, else 0; it is then never cut
 };
 
 struct Slice {
@@ -22,6 +23,7 @@ struct Slice {
   std::uint64_t length = 0;
   std::uint8_t kind = 0;
   double rate = 1, decay = 0;
+  std::uint64_t row = 0;
   friend bool operator==(const Slice&, const Slice&) = default;
 };
 

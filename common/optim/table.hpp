@@ -15,13 +15,16 @@
 #include "common/base/result.hpp"
 #include "common/config/job_spec.hpp"
 #include "common/optim/optimizer.hpp"
+#include "common/optim/rows.hpp"
 #include "common/optim/slices.hpp"
 
 namespace trainyard::optim {
 
 struct Contribution {
-  std::uint32_t samples = 0;         // 0: counts for nothing, `gradients` is not looked at
-  std::span<const float> gradients;  // sums over the samples, in the layout of the table
+  std::uint32_t samples = 0;                  // 0: counts for nothing, `gradients` is not looked at
+  std::span<const float> gradients;           // sums over the samples, in the layout of the table
+  std::span<const tensor::RowGradient> rows;  // of slices with rows, found by their offsets; what `gradients`
+                                              // hold in their places is not looked at
 };
 
 class Table {
@@ -41,6 +44,10 @@ class Table {
   /// For each slice the sum of the squares of its mean gradient, 0 for buffers: what a global norm is made
   /// of. Changes nothing.
   std::vector<double> square_sums(std::span<const Contribution> contributions) const;
+
+  /// Slices with rows change in those rows alone. Not with rules that need whole tensors: there they are
+  /// filled up with zeros.
+  bool by_rows() const { return by_rows_; }
 
   std::uint64_t step() const { return step_; }  // updates so far
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
@@ -73,10 +80,19 @@ class Table {
   struct Sum {
     std::uint64_t samples = 0;
     std::vector<std::span<const float>> parts;
+    std::vector<std::span<const tensor::RowGradient>> rows;
+  };
+  struct Step {
+    double rate = 0, scale = 1, clipped = 1;  // of buffers, of gradients
   };
   Table(const config::TrainSection& train, std::vector<Slice> slices, std::uint64_t steps_per_epoch);
   Sum sum_of(std::span<const Contribution> contributions) const;
   std::shared_ptr<std::vector<float>> take_spare();
+  std::shared_ptr<std::vector<float>> take_next();
+  tensor::RowGradient rows_of(const Slice& slice, const Sum& sum) const;
+  std::vector<float> filled(const Contribution& contribution) const;
+  void apply_slice(const Slice& slice, std::size_t at, const Sum& sum, const Step& step,
+                   std::vector<float>& next);
   std::vector<std::string> array_names() const;
 
   config::TrainSection train_;
@@ -88,6 +104,9 @@ class Table {
   std::vector<std::shared_ptr<std::vector<float>>> spare_;  // earlier values, still to be let go by others
   std::vector<Array> arrays_;                               // of the rule
   std::optional<std::vector<float>> average_;
+  bool by_rows_ = false;
+  mutable RowSum row_sum_;
+  std::vector<float> changed_;  // a slice on its way into values that nobody else holds
 };
 
 /// The norm that square sums of slices stand for; in their order, so that it does not depend on who owns

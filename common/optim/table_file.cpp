@@ -34,17 +34,18 @@ std::optional<std::vector<Slice>> slices_of(const Json& json) {
   if (list == json.end() || !list->is_array() || list->size() > slices_max) return std::nullopt;
   std::vector<Slice> slices;
   for (const Json& entry : *list) {
-    if (!entry.is_array() || entry.size() != 6) return std::nullopt;
+    if (!entry.is_array() || (entry.size() != 6 && entry.size() != 7)) return std::nullopt;
     for (std::size_t i = 0; i < 4; ++i) {
       if (!entry[i].is_number_unsigned()) return std::nullopt;
     }
     if (!entry[4].is_number() || !entry[5].is_number()) return std::nullopt;
     const auto shard = entry[0].get<std::uint64_t>();
     const auto kind = entry[3].get<std::uint64_t>();
+    if (entry.size() == 7 && !entry[6].is_number_unsigned()) return std::nullopt;
     if (shard > std::numeric_limits<std::uint32_t>::max() || kind > 2) return std::nullopt;
     slices.push_back({static_cast<std::uint32_t>(shard), entry[1].get<std::uint64_t>(),
                       entry[2].get<std::uint64_t>(), static_cast<std::uint8_t>(kind), entry[4].get<double>(),
-                      entry[5].get<double>()});
+                      entry[5].get<double>(), entry.size() == 7 ? entry[6].get<std::uint64_t>() : 0});
   }
   return slices;
 }
@@ -89,8 +90,9 @@ std::vector<std::string> Table::array_names() const {
 Table::Saved Table::save() const {
   Json slices = Json::array();
   for (const Slice& slice : slices_) {
-    slices.push_back(
-        Json::array({slice.shard, slice.offset, slice.length, slice.kind, slice.rate, slice.decay}));
+    Json entry = Json::array({slice.shard, slice.offset, slice.length, slice.kind, slice.rate, slice.decay});
+    if (slice.row > 0) entry.push_back(slice.row);
+    slices.push_back(std::move(entry));
   }
   const std::string json = to_text(Json{{"step", step_},
                                         {"updates", updates_},

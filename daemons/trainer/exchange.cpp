@@ -110,14 +110,20 @@ Result<std::uint64_t> ShardExchange::begin(std::span<float> values) {
 
 Result<bool> ShardExchange::step(const Push& push, std::span<float> values) {
   Sent sent(shards_.size());
+  // A shard hears of whole slices: rows go with zeros around them.
+  std::span<const float> gradients = push.gradients;
+  if (push.samples > 0 && !push.rows.empty()) {
+    filled_.assign(gradients.begin(), gradients.end());
+    for (const tensor::RowGradient& part : push.rows) optim::add_rows(part, filled_.data() + part.offset);
+    gradients = filled_;
+  }
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
     DataHeader push_header = header(DataKind::push, i);
     push_header.sequence = push.step;
     push_header.samples = push.samples;
     push_header.checkpoint = push.marks.checkpoint;
     push_header.last = push.marks.last;
-    sent[i].push_back(
-        {std::move(push_header), push.samples == 0 ? nullptr : gather(shards_[i], push.gradients)});
+    sent[i].push_back({std::move(push_header), push.samples == 0 ? nullptr : gather(shards_[i], gradients)});
     send(i, sent[i]);
   }
   if (settings_.train.clip.norm && settings_.rank == 0 && shards_.size() > 1) {

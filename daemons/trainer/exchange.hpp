@@ -17,6 +17,7 @@
 #include "common/optim/slices.hpp"
 #include "common/optim/table.hpp"
 #include "common/protocol/data.hpp"
+#include "common/tensor/row_gradient.hpp"
 #include "daemons/trainer/chief.hpp"
 
 namespace trainyard::trainer {
@@ -25,8 +26,9 @@ namespace trainyard::trainer {
 struct Push {
   std::uint64_t step = 0;
   std::uint32_t samples = 0;
-  std::span<const float> gradients;  // flat, of all tensors; not looked at without samples
-  Marks marks;                       // of rank 0; others leave them alone
+  std::span<const float> gradients;           // flat, of all tensors; not looked at without samples
+  std::span<const tensor::RowGradient> rows;  // of tensors that are 0 in `gradients`, each tensor once
+  Marks marks;                                // of rank 0; others leave them alone
 };
 
 class Exchange {
@@ -102,6 +104,7 @@ class ShardExchange final : public Exchange {
   const Settings settings_;
   const std::atomic<bool>& cancelled_;
   std::vector<Shard> shards_;
+  std::vector<float> filled_;          // gradients with rows in their places
   std::vector<std::uint32_t> owners_;  // of all slices in the order of their offsets: the shard
   std::uint64_t step_ = 0;             // that the values belong to
 };
@@ -123,6 +126,7 @@ class LocalExchange final : public Exchange {
   const config::TrainSection train_;
   std::vector<optim::Slice> slices_;
   const std::uint64_t steps_per_epoch_;
+  void take_values(const Push& push, std::span<float> values) const;
   std::optional<optim::Table> table_;
   std::vector<float> gathered_;  // gradients of what is not frozen
 };

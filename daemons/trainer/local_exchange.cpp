@@ -37,15 +37,39 @@ Result<std::uint64_t> LocalExchange::begin(std::span<float> values) {
 
 Result<bool> LocalExchange::step(const Push& push, std::span<float> values) {
   check(push.step == table_->step() + 1, "steps come one after the other");
-  optim::Contribution own{push.samples, push.gradients};
+  optim::Contribution own{push.samples, push.gradients, push.rows};
   if (push.samples > 0 && table_->size() != push.gradients.size()) {  // something is frozen
-    gathered_.clear();
-    gather(slices_, push.gradients, gathered_);
+    gathered_.resize(table_->size());
+    std::size_t at = 0;
+    for (const optim::Slice& slice : slices_) {
+      if (slice.row == 0)
+        std::copy_n(push.gradients.data() + slice.offset, slice.length, gathered_.data() + at);
+      at += slice.length;
+    }
     own.gradients = gathered_;
   }
   table_->apply(std::span(&own, 1));
-  scatter(slices_, *table_->values(), values);
+  take_values(push, values);
   return push.marks.last;
+}
+
+/// What the step changed: of a tensor with rows, those.
+void LocalExchange::take_values(const Push& push, std::span<float> values) const {
+  if (!table_->by_rows()) return scatter(slices_, *table_->values(), values);
+  const optim::Table::Values from = table_->values();
+  std::size_t at = 0;
+  for (const optim::Slice& slice : slices_) {
+    const float* const own = from->data() + at;
+    if (slice.row == 0) std::copy_n(own, slice.length, values.data() + slice.offset);
+    for (const tensor::RowGradient& part : push.rows) {
+      if (slice.row == 0 || part.offset != slice.offset || push.samples == 0) continue;
+      for (const std::int32_t id : part.ids) {
+        const std::size_t row = static_cast<std::size_t>(id) * slice.row;
+        std::copy_n(own + row, slice.row, values.data() + slice.offset + row);
+      }
+    }
+    at += slice.length;
+  }
 }
 
 Status LocalExchange::averages(std::span<float> values) {

@@ -94,10 +94,14 @@ Status Training::build(const graph::InputShape& input) {
   for (const optim::TensorSize& tensor : tensors_) frozen.push_back(tensor.frozen);
   frozen = graph::freeze_tensors(*model, std::move(frozen));
   for (std::size_t i = 0; i < frozen.size(); ++i) tensors_[i].frozen = frozen[i];
-  auto network = graph::Network::build(
-      std::move(*model), {.batch_max = job_.data.batch_size, .training = true, .seed = job_.train.seed});
+  auto network = graph::Network::build(std::move(*model), {.batch_max = job_.data.batch_size,
+                                                           .training = true,
+                                                           .seed = job_.train.seed,
+                                                           .row_gradients = graph::RowGradients::rows});
   if (!network) return Error{Errc::invalid, network.error().message};
   network_ = std::move(*network);
+  const auto widths = network_->row_widths();
+  for (std::size_t i = 0; i < tensors_.size(); ++i) tensors_[i].row = widths[i];
   watch_.emplace(*network_, job_, environment_);
   return {};
 }
@@ -140,6 +144,7 @@ Status Training::connect() {
                                      .tensors = tensors_,
                                      .train = job_.train,
                                      .steps_per_epoch = steps_per_epoch};
+    for (optim::TensorSize& tensor : settings.tensors) tensor.row = 0;  // shards hear of whole slices
     for (auto& [index, address] : shards) settings.shards.push_back(std::move(address));
     auto exchange = ShardExchange::connect(std::move(settings), link_.cancelled);
     if (!exchange) return exchange.error();
@@ -253,7 +258,7 @@ Status Training::train_batch(Push& push) {
   sums_.loss += result.loss_sum;
   sums_.correct += result.correct;
   sums_.samples += batch->count();
-  accumulate(network_->gradients(), push);
+  accumulate(push);
   push.samples += batch->count();
   const Time computed = now();
   const Duration computing = computed - loaded;
@@ -265,17 +270,30 @@ Status Training::train_batch(Push& push) {
 }
 
 /// A step of one batch needs no copy.
-void Training::accumulate(std::span<const float> gradients, Push& push) {
-  if (job_.train.accumulation == 1) {
-    push.gradients = gradients;
-    return;
+void Training::accumulate(Push& push) {
+  push.gradients = network_->gradients();
+  push.rows = network_->row_gradients();
+  if (job_.train.accumulation == 1) return;
+  const bool first = push.samples == 0;
+  accumulated_.resize(push.gradients.size());
+  std::size_t at = 0;
+  for (const optim::TensorSize& tensor : tensors_) {
+    const auto from = push.gradients.subspan(at, tensor.length);
+    float* const to = accumulated_.data() + at;
+    at += tensor.length;
+    if (tensor.row > 0) continue;
+    if (first) std::copy(from.begin(), from.end(), to);
+    for (std::size_t i = 0; i < from.size() && !first; ++i) to[i] += from[i];
   }
-  if (push.samples == 0) {
-    accumulated_.assign(gradients.begin(), gradients.end());
-  } else {
-    for (std::size_t i = 0; i < gradients.size(); ++i) accumulated_[i] += gradients[i];
+  accumulated_rows_.resize(push.rows.size());
+  row_views_.clear();
+  for (std::size_t i = 0; i < push.rows.size(); ++i) {
+    if (first) accumulated_rows_[i].clear();
+    accumulated_rows_[i].add(push.rows[i]);
+    row_views_.push_back(accumulated_rows_[i].view());
   }
   push.gradients = accumulated_;
+  push.rows = row_views_;
 }
 
 /// Waits until this trainer may use the partition that `step` begins. In synchronous order the partition can

@@ -56,7 +56,7 @@ class Training {
   Status train();
   Status train_step(std::uint64_t step);
   Status train_batch(Push& push);
-  void accumulate(std::span<const float> gradients, Push& push);
+  void accumulate(Push& push);
   Status finish();
   void keep_skipped();
   void gather_skipped();
@@ -94,10 +94,12 @@ class Training {
   std::vector<EpochRow> history_;
   std::deque<std::size_t> batches_;  // of each requested step, how many
   std::optional<Watch> watch_;
-  std::vector<float> accumulated_;   // gradients of a step of several batches
-  std::uint64_t start_ = 0;          // the last step of an earlier life
-  std::uint64_t requested_ = 0;      // from the loader, up to this step
-  bool ended_ = false;               // the last step is done
+  std::vector<float> accumulated_;  // gradients of a step of several batches
+  std::vector<optim::RowSum> accumulated_rows_;
+  std::vector<tensor::RowGradient> row_views_;
+  std::uint64_t start_ = 0;      // the last step of an earlier life
+  std::uint64_t requested_ = 0;  // from the loader, up to this step
+  bool ended_ = false;           // the last step is done
   bool stop_asked_ = false;
   std::set<std::string> skipped_;  // "name: reason"
   std::optional<protocol::Partition> granted_;

@@ -15,6 +15,7 @@ constexpr std::uint32_t warm_batches = 3, window_batches = 20;
 
 Watch::Watch(graph::Network& network, const config::JobSpec& job, const runtime::TaskEnvironment& environment)
     : network_(network),
+      row_widths_(network.row_widths()),
       batch_(job.data.batch_size),
       rank_(static_cast<int>(environment.key.task.index)),
       directory_(environment.output_dir),
@@ -55,8 +56,19 @@ void Watch::report() {
   wanted_ = false;
 }
 
+bool Watch::finite_gradients() const {
+  const auto tensors = network_.tensors();
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (row_widths_[i] == 0 &&
+        !graph::all_finite(network_.gradients().subspan(tensors[i].offset, tensors[i].length)))
+      return false;
+  for (const tensor::RowGradient& part : network_.row_gradients())
+    if (!graph::all_finite(part.rows)) return false;
+  return true;
+}
+
 Status Watch::check_finite(const graph::StepResult& result, const graph::Feed& feed) {
-  if (result.finite && graph::all_finite(network_.gradients())) return {};
+  if (result.finite && finite_gradients()) return {};
   const graph::NotFinite found = graph::not_finite_cause(network_, feed);
   const bool rate = found.source != graph::NotFinite::Source::data;
   return Error{Errc::invalid, format("the {} not finite at step {}: {}; {}",

@@ -32,8 +32,10 @@ class Watch {
 
  private:
   void report();
+  bool finite_gradients() const;
 
   graph::Network& network_;
+  const std::vector<std::uint64_t> row_widths_;  // of tensors
   const std::uint32_t batch_;
   const int rank_;
   const std::string directory_;

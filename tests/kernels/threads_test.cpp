@@ -59,5 +59,26 @@ TEST_CASE("batch normalizations give the same bits for any number of threads", "
   }
 }
 
+TEST_CASE("bags of embeddings and the rows of their gradients have the same bits for any number of threads",
+          "[threads][rows][lanes]") {
+  Random random(2);
+  const std::int64_t rows = 400, width = 72, length = 3000, bags = 60;
+  const Tensor table = random_tensor(random, {rows, width}), dy = random_tensor(random, {bags, width});
+  std::vector<std::int32_t> ids, offsets;
+  for (std::int64_t i = 0; i < length; ++i) ids.push_back(static_cast<std::int32_t>(random.below(rows)));
+  for (std::int64_t i = 0; i < bags; ++i) offsets.push_back(static_cast<std::int32_t>(i * length / bags));
+  const Attributes mean{.size = rows, .reduction = Reduction::mean};
+  require_same_bits([&](Lab& lab) {
+    const Held id_list = lab.whole({length}, DType::i32, ids),
+               firsts = lab.whole({bags}, DType::i32, offsets);
+    std::vector<Held> made =
+        lab.run(Kind::embedding_bag, mean, {lab.plain(table), id_list, firsts}, {dy.shape});
+    for (Held& part : lab.run(Kind::embedding_bag_grad_rows, mean, {lab.plain(dy), id_list, firsts},
+                              {{Shape{length}, DType::i32}, {{length, width}}, {Shape{1}, DType::i32}}))
+      made.push_back(std::move(part));
+    return made;
+  });
+}
+
 }  // namespace
 }  // namespace trainyard::ops

@@ -115,6 +115,10 @@ bool movement_gradient(Reverse& reverse, const Node& node) {
       scatter_elements(reverse, node, dy());
       return true;
     case Kind::gather:
+      if (reverse.as_rows(x)) {
+        reverse.contribute_rows(x, Kind::gather_grad_rows, node.attributes, {dy(), node.inputs[1]});
+        return true;
+      }
       return mirror(Kind::gather_grad, {dy(), node.inputs[1]});
     default:
       return false;

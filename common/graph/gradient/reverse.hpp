@@ -4,13 +4,14 @@
 
 #include <vector>
 
+#include "common/graph/autodiff.hpp"
 #include "common/graph/graph.hpp"
 
 namespace trainyard::graph {
 
 class Reverse {
  public:
-  explicit Reverse(Graph& graph);
+  Reverse(Graph& graph, RowGradients rows);
 
   /// Runs the rules from the last node to the first; gradients of results have been contributed before.
   void run(std::size_t forward_nodes);
@@ -21,6 +22,10 @@ class Reverse {
   ValueId gradient_of(ValueId y);
   /// `gradient` is one summand of the gradient of `x`. Nothing happens unless wanted(x).
   void contribute(ValueId x, ValueId gradient);
+  /// Is the gradient of parameter `x` made as rows? Then the rules of what looks its rows up call
+  /// contribute_rows(), with a kind that gives rows and its operands, of which the second holds the ids.
+  bool as_rows(ValueId x) const { return as_rows_[x]; }
+  void contribute_rows(ValueId x, Kind kind, Attributes attributes, std::vector<ValueId> inputs);
 
   /// Adds an operation of the node at hand.
   std::vector<ValueId> add_all(Kind kind, const Attributes& attributes, std::vector<ValueId> inputs,
@@ -47,12 +52,14 @@ class Reverse {
 
  private:
   void finish_parameter(ValueId x);
+  void finish_rows(ValueId x);
 
   Graph& graph_;
-  std::vector<bool> wanted_;
+  std::vector<bool> as_rows_, wanted_;
   std::vector<std::vector<ValueId>> contributions_;
-  std::vector<std::uint32_t> consumers_left_;  // of parameters
-  std::vector<std::uint32_t> given_;           // how many targets a gradient was contributed to
+  std::vector<std::vector<std::vector<ValueId>>> row_parts_;  // of parameters: ids, rows, count each
+  std::vector<std::uint32_t> consumers_left_;                 // of parameters
+  std::vector<std::uint32_t> given_;  // how many targets a gradient was contributed to
   std::uint32_t origin_ = 0;
 };
 

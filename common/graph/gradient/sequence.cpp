@@ -56,7 +56,10 @@ bool sequence_gradient(Reverse& reverse, const Node& node) {
       attention(reverse, node, reverse.gradient_of(node.outputs[0]));
       return true;
     case Kind::embedding_bag:
-      if (reverse.wanted(node.inputs[0]))
+      if (reverse.as_rows(node.inputs[0]))
+        reverse.contribute_rows(node.inputs[0], Kind::embedding_bag_grad_rows, node.attributes,
+                                {reverse.gradient_of(node.outputs[0]), node.inputs[1], node.inputs[2]});
+      else if (reverse.wanted(node.inputs[0]))
         reverse.contribute(node.inputs[0],
                            reverse.add(Kind::embedding_bag_grad, node.attributes,
                                        {reverse.gradient_of(node.outputs[0]), node.inputs[1], node.inputs[2]},

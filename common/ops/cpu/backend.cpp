@@ -45,9 +45,8 @@ std::unique_ptr<Kernel> build(const Operation& op) {
     default:
       break;
   }
-  for (const auto family :
-       {cpu::elementwise_kernel, cpu::along_kernel, cpu::movement_kernel, cpu::index_kernel, cpu::matmul,
-        cpu::recurrent_kernel})
+  for (const auto family : {cpu::elementwise_kernel, cpu::along_kernel, cpu::movement_kernel,
+                            cpu::index_kernel, cpu::matmul, cpu::recurrent_kernel, cpu::rows_kernel})
     if (auto kernel = family(op)) return kernel;
   return nullptr;
 }

@@ -152,5 +152,6 @@ std::unique_ptr<Kernel> elementwise_kernel(const Operation&);
 std::unique_ptr<Kernel> along_kernel(const Operation&);
 std::unique_ptr<Kernel> movement_kernel(const Operation&);
 std::unique_ptr<Kernel> index_kernel(const Operation&);
+std::unique_ptr<Kernel> rows_kernel(const Operation&);  // bags, and gradients as rows
 
 }  // namespace trainyard::ops::cpu

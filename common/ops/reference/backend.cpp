@@ -41,7 +41,8 @@ std::unique_ptr<Kernel> build(const Operation& op) {
   for (const auto family :
        {reference::elementwise_kernel<Real>, reference::along_kernel<Real>, reference::movement_kernel<Real>,
         reference::index_kernel<Real>, reference::resize_kernel<Real>, reference::matmul_kernel<Real>,
-        reference::norm_kernel<Real>, reference::sequence_kernel<Real>, reference::loss_kernel<Real>})
+        reference::norm_kernel<Real>, reference::sequence_kernel<Real>, reference::loss_kernel<Real>,
+        reference::rows_kernel<Real>})
     if (auto kernel = family(op)) return kernel;
   return nullptr;
 }

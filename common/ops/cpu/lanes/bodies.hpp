@@ -17,6 +17,7 @@ namespace {
 #include "common/ops/cpu/lanes/batch_norm.hpp"
 #include "common/ops/cpu/lanes/product.hpp"
 #include "common/ops/cpu/lanes/cells.hpp"
+#include "common/ops/cpu/lanes/rows.hpp"
 // clang-format on
 
 }  // namespace
@@ -31,6 +32,7 @@ const Table loops{
     .pack = pack,
     .multiply = multiply,
     .column_sums = column_sums,
+    .sum_rows = sum_rows,
     .lstm = lstm,
     .lstm_grad = lstm_grad,
     .gru_before_reset = gru_before_reset,

@@ -54,6 +54,10 @@ struct Table {
   /// sums[j] of `rows` rows, in a fixed order.
   void (*column_sums)(const float* from, std::int64_t row_step, std::int64_t rows, std::int64_t columns,
                       double* sums);
+  /// y = the sum of the rows [width] of `from` that `rows` names, in that order; numbers below 0 are left
+  /// out.
+  void (*sum_rows)(const float* from, const std::int32_t* rows, std::int64_t count, std::int64_t width,
+                   float* y);
 
   // One step of a cell for one row; gates come as W x + R h and leave as they are after their functions.
   // Gradients: da of the gates' arguments; dy may be null. See cells.hpp.
