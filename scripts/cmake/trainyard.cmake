@@ -3,7 +3,7 @@
 # g++ 12 reports members of a moved std::variant as maybe uninitialized at -O2 (GCC bug 105562 and its kin).
 add_library(trainyard_options INTERFACE)
 target_include_directories(trainyard_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(trainyard_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-missing-field-initializers $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>>)
+target_compile_options(trainyard_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-missing-field-initializers $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-restrict>>)
 target_compile_definitions(trainyard_options INTERFACE TRAINYARD_VERSION="${PROJECT_VERSION}")
 if(TRAINYARD_WERROR)
   target_compile_options(trainyard_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)

@@ -38,7 +38,7 @@ std::optional<Arrangement> arrangement_of(const Operand& operand) {
 
 bool is_dense(const Desc& desc) {
   std::int64_t elements = 1;
-  for (const auto dim : desc.dims()) elements *= dim;
+  for (const auto dim : dims_of(desc)) elements *= dim;
   return desc.get_size() == static_cast<std::size_t>(elements) * sizeof(float);
 }
 

@@ -37,10 +37,7 @@ Geometry geometry(const Attributes& a, Shape x, const Shape& w, Shape y, bool bi
 /// alone, so that every run of a job, and every trainer of it, computes the same bits. Measured on Zen 4 and
 /// Sapphire Rapids.
 bool winograd(const Geometry& g, std::int64_t channels_min, std::int64_t tiles_min) {
-#if DNNL_VERSION_MAJOR >= 3
-  return false;  // gone from oneDNN
-#endif
-  if (g.w.rank() != 4 || g.w[2] != 3 || g.w[3] != 3) return false;
+  if (!kHasWinograd || g.w.rank() != 4 || g.w[2] != 3 || g.w[3] != 3) return false;
   const auto all = [](const dnnl::memory::dims& dims, dnnl::memory::dim value) {
     return dims[0] == value && dims[1] == value;
   };
@@ -54,12 +51,11 @@ bool winograd(const Geometry& g) { return winograd(g, 32, 48); }
 Forward::primitive_desc forward(const Geometry& g, algorithm how,
                                 const dnnl::primitive_attr& attr = attributes()) {
   const auto kind = dnnl::prop_kind::forward_training;
-  const Forward::desc desc =
-      g.bias ? Forward::desc(kind, how, any_desc(g.x), any_desc(g.w), plain_desc({g.units}), any_desc(g.y),
-                             g.stride, g.dilation, g.begin, g.end)
-             : Forward::desc(kind, how, any_desc(g.x), any_desc(g.w), any_desc(g.y), g.stride, g.dilation,
-                             g.begin, g.end);
-  return {desc, attr, engine()};
+  const Desc x = any_desc(g.x), w = any_desc(g.w), y = any_desc(g.y);
+  if (g.bias)
+    return described<Forward>(attr, kind, how, x, w, plain_desc({g.units}), y, g.stride, g.dilation, g.begin,
+                              g.end);
+  return described<Forward>(attr, kind, how, x, w, y, g.stride, g.dilation, g.begin, g.end);
 }
 
 /// What make(algorithm) gives for Winograd where that is wanted and oneDNN has it, else for the direct way.
@@ -90,9 +86,8 @@ std::unique_ptr<Kernel> conv2d(const Operation& op) {
 std::unique_ptr<Kernel> conv2d_grad_data(const Operation& op) {
   const auto g = geometry(op.attributes, op.outputs[0].shape, op.inputs[1].shape, op.inputs[0].shape, false);
   const auto pd = best(winograd(g), [&](algorithm how) {
-    const GradData::desc desc(how, any_desc(g.x), any_desc(g.w), any_desc(g.y), g.stride, g.dilation, g.begin,
-                              g.end);
-    return GradData::primitive_desc(desc, attributes(), engine(), forward(g, kDirect));
+    return described_grad<GradData>(attributes(), forward(g, kDirect), how, any_desc(g.x), any_desc(g.w),
+                                    any_desc(g.y), g.stride, g.dilation, g.begin, g.end);
   });
   auto kernel =
       std::make_unique<PrimitiveKernel>(pd, GradData(pd), std::vector{layout_of(pd.diff_src_desc())});
@@ -107,11 +102,12 @@ std::unique_ptr<Kernel> conv2d_grad_weights(const Operation& op) {
   const auto g = geometry(op.attributes, op.inputs[0].shape, op.outputs[0].shape, op.inputs[1].shape, bias);
   const Desc db = plain_desc({g.units});
   const auto pd = best(winograd(g, 16, 16), [&](algorithm how) {
-    const auto desc = bias ? GradWeights::desc(how, any_desc(g.x), any_desc(g.w), db, any_desc(g.y), g.stride,
-                                               g.dilation, g.begin, g.end)
-                           : GradWeights::desc(how, any_desc(g.x), any_desc(g.w), any_desc(g.y), g.stride,
-                                               g.dilation, g.begin, g.end);
-    return GradWeights::primitive_desc(desc, attributes(), engine(), forward(g, kDirect));
+    const Desc x = any_desc(g.x), w = any_desc(g.w), y = any_desc(g.y);
+    const auto hint = forward(g, kDirect);
+    return bias ? described_grad<GradWeights>(attributes(), hint, how, x, w, db, y, g.stride, g.dilation,
+                                              g.begin, g.end)
+                : described_grad<GradWeights>(attributes(), hint, how, x, w, y, g.stride, g.dilation, g.begin,
+                                              g.end);
   });
   std::vector<LayoutPtr> outputs{layout_of(plain_desc(op.outputs[0].shape))};
   if (bias) outputs.push_back(layout_of(db));

@@ -76,9 +76,10 @@ std::unique_ptr<Kernel> dense_of_constant(const Operation& op) {
   const Shape &x = op.inputs[0].shape, &y = op.outputs[0].shape;
   const Shape w = weight_view(x, y[1]);
   const auto kind = dnnl::prop_kind::forward_inference;
-  const auto desc = bias ? Forward::desc(kind, any_desc(x), any_desc(w), plain_desc({y[1]}), any_desc(y))
-                         : Forward::desc(kind, any_desc(x), any_desc(w), any_desc(y));
-  const Forward::primitive_desc pd(desc, attributes(op), engine());
+  const auto attr = attributes(op);
+  const auto pd =
+      bias ? described<Forward>(attr, kind, any_desc(x), any_desc(w), plain_desc({y[1]}), any_desc(y))
+           : described<Forward>(attr, kind, any_desc(x), any_desc(w), any_desc(y));
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(pd.dst_desc())});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), pd.src_desc());
   kernel->weights(DNNL_ARG_WEIGHTS, 1, op.inputs[1], plain_desc(w), pd.weights_desc());
@@ -101,8 +102,8 @@ std::unique_ptr<Kernel> dense(const Operation& op) {
   const Desc from = plain_desc(x), y = plain_desc(op.outputs[0].shape);
   const Desc w({x[1], op.outputs[0].shape[1]}, dnnl::memory::data_type::f32, Tag::ba);
   const Desc b({1, op.outputs[0].shape[1]}, dnnl::memory::data_type::f32, Tag::ab);
-  const Product::desc desc = bias ? Product::desc(from, w, b, y) : Product::desc(from, w, y);
-  const Product::primitive_desc pd(desc, attributes(op), engine());
+  const auto pd = bias ? described<Product>(attributes(op), from, w, b, y)
+                       : described<Product>(attributes(op), from, w, y);
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Product(pd), std::vector{layout_of(y)});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), plain_desc(op.inputs[0].shape), from);
   kernel->input(DNNL_ARG_WEIGHTS, 1, w);
@@ -117,7 +118,7 @@ std::unique_ptr<Kernel> dense_grad_data(const Operation& op) {
   const Shape x = rows_of(op.outputs[0].shape);
   const Shape& y = op.inputs[0].shape;
   const Desc w = plain_desc({y[1], x[1]});
-  const Product::primitive_desc pd(Product::desc(plain_desc(y), w, plain_desc(x)), attributes(), engine());
+  const auto pd = described<Product>(attributes(), plain_desc(y), w, plain_desc(x));
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Product(pd),
                                                   std::vector{layout_of(plain_desc(op.outputs[0].shape))});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), plain_desc(y));
@@ -133,11 +134,11 @@ std::unique_ptr<Kernel> dense_grad_weights(const Operation& op) {
   const Shape& y = op.inputs[1].shape;
   const Desc from = plain_desc(x), dw = plain_desc({y[1], x[1]}), db = plain_desc({y[1]}), dy = plain_desc(y);
   const auto kind = dnnl::prop_kind::forward_training;
-  const Forward::primitive_desc hint(
-      bias ? Forward::desc(kind, from, dw, db, dy) : Forward::desc(kind, from, dw, dy), attributes(),
-      engine());
-  const auto desc = bias ? GradWeights::desc(from, dw, db, dy) : GradWeights::desc(from, dw, dy);
-  const GradWeights::primitive_desc pd(desc, attributes(), engine(), hint);
+  const auto attr = attributes();
+  const auto hint =
+      bias ? described<Forward>(attr, kind, from, dw, db, dy) : described<Forward>(attr, kind, from, dw, dy);
+  const auto pd = bias ? described_grad<GradWeights>(attr, hint, from, dw, db, dy)
+                       : described_grad<GradWeights>(attr, hint, from, dw, dy);
   std::vector<LayoutPtr> outputs{layout_of(plain_desc(op.outputs[0].shape))};
   if (bias) outputs.push_back(layout_of(db));
   auto kernel = std::make_unique<PrimitiveKernel>(pd, GradWeights(pd), outputs);

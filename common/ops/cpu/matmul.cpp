@@ -73,7 +73,7 @@ std::unique_ptr<Kernel> matmul(const Operation& op) {
   for (const Operand& operand : op.inputs)
     if (operand.shape.elements() == 0) return nullptr;
   const Operands as = operands_of(op);
-  const dnnl::matmul::primitive_desc pd(dnnl::matmul::desc(as.a, as.b, as.y), attributes(), engine());
+  const auto pd = described<dnnl::matmul>(attributes(), as.a, as.b, as.y);
   auto kernel = std::make_unique<PrimitiveKernel>(pd, dnnl::matmul(pd),
                                                   std::vector{layout_of(plain_desc(op.outputs[0].shape))});
   kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), plain_desc(op.inputs[0].shape), as.a);

@@ -53,7 +53,7 @@ namespace {
 void append(dnnl::post_ops& ops, Function function, const Attributes& a) {
   using dnnl::algorithm;
   const auto add = [&](algorithm which, double alpha = 0, double beta = 0) {
-    ops.append_eltwise(1.0f, which, static_cast<float>(alpha), static_cast<float>(beta));
+    append_function(ops, which, static_cast<float>(alpha), static_cast<float>(beta));
   };
   switch (function) {
     case Function::relu:
@@ -71,7 +71,7 @@ void append(dnnl::post_ops& ops, Function function, const Attributes& a) {
     case Function::silu:
       return add(algorithm::eltwise_swish, 1);
     case Function::hard_swish:
-      return add(algorithm::eltwise_hardswish);
+      return append_hard_swish(ops);
     case Function::sigmoid:
       return add(algorithm::eltwise_logistic);
     case Function::tanh:

@@ -1,20 +1,18 @@
 // What the cpu kernels share: layouts that are oneDNN descriptors, and a kernel that brings operands into the
-// layout it wants. Private to this backend; the only headers of oneDNN are here.
+// layout it wants. Private to this backend; oneDNN comes in by onednn_version.hpp alone.
 #pragma once
 
-#include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 #include <unordered_map>
 
 #include "common/ops/backend.hpp"
+#include "common/ops/cpu/onednn_version.hpp"
 #include "common/tensor/buffer.hpp"
 
 namespace trainyard::ops::cpu {
 
 using Desc = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
-
-const dnnl::engine& engine();
 
 struct BlockedLayout final : Layout {
   explicit BlockedLayout(Desc of, Desc source_of = {}) : desc(of), source(source_of) {
@@ -134,7 +132,7 @@ std::unique_ptr<Kernel> reshape(const Operation&);
 /// The reference loops over row-major operands: for what has no kernel of its own. nullptr when there are
 /// none.
 std::unique_ptr<Kernel> fallback(const Operation&);
-std::unique_ptr<Kernel> dropout(const Operation&);  // and its gradient
+std::unique_ptr<Kernel> dropout(const Operation&);           // and its gradient
 std::unique_ptr<Kernel> recurrent_kernel(const Operation&);  // nullptr when the kind is not of the family
 std::unique_ptr<Kernel> softmax_cross_entropy(const Operation&);
 

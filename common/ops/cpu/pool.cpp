@@ -30,8 +30,8 @@ bool dilated(const Operation& op) {
 Forward::primitive_desc forward(const Operation& op, const Desc& x, const Shape& y, bool training) {
   const Window w(op.attributes);
   const auto kind = training ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference;
-  return {Forward::desc(kind, algorithm(op), x, any_desc(y), w.stride, w.kernel, w.begin, w.end),
-          attributes(), engine()};
+  return described_pool<Forward>(attributes(), kind, algorithm(op), x, any_desc(y), w.stride, w.kernel,
+                                 w.begin, w.end);
 }
 
 /// The layout of what the gradient needs: the input's place, and for a maximum the index in each window.
@@ -94,9 +94,8 @@ std::unique_ptr<Kernel> pool_grad(const Operation& op) {
   const Desc& x = where->source;
   const auto hint = forward(op, x, op.inputs[0].shape, true);
   const Window w(op.attributes);
-  const Backward::primitive_desc pd(
-      Backward::desc(algorithm(op), x, hint.dst_desc(), w.stride, w.kernel, w.begin, w.end), attributes(),
-      engine(), hint);
+  const auto pd = described_pool_grad<Backward>(attributes(), hint, algorithm(op), x, hint.dst_desc(),
+                                                w.stride, w.kernel, w.begin, w.end);
   auto kernel = std::make_unique<PrimitiveKernel>(pd, Backward(pd), std::vector{layout_of(x)});
   kernel->input(DNNL_ARG_DIFF_DST, 0, desc_of(op.inputs[0]), pd.diff_dst_desc());
   if (hint.workspace_desc().get_size() > 0) kernel->input(DNNL_ARG_WORKSPACE, 1, hint.workspace_desc());

@@ -18,7 +18,7 @@ constexpr Tags kTags[] = {
 };
 
 Order order_of(const Desc& desc) {
-  const auto dims = desc.dims();
+  const auto dims = dims_of(desc);
   const auto lies = [&](Tag tag) { return desc == Desc(dims, dnnl::memory::data_type::f32, tag); };
   if (desc == plain_desc(Shape(dims))) {
     // Of one pixel: the channels are the last axis.
@@ -36,11 +36,11 @@ Order order_of(const Desc& desc) {
 }  // namespace
 
 Desc Strips::wanted(const Desc& desc) {
-  return order_of(desc) == Order::other ? plain_desc(Shape(desc.dims())) : desc;
+  return order_of(desc) == Order::other ? plain_desc(Shape(dims_of(desc))) : desc;
 }
 
 Strips::Strips(const Desc& desc) {
-  const Shape shape(desc.dims());
+  const Shape shape(dims_of(desc));
   const std::int64_t samples = shape[0], pixels = shape.volume(2);
   channels_ = shape[1];
   count_ = samples * pixels;
