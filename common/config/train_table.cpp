@@ -222,6 +222,12 @@ Table<TrainSection> train_section() {
                        "Exponential moving average of the values; validation, test and bundle use it."),
       parameters_field(),
       later<S>("precision", {"fp32"}, "Of activations and gradients."),
+      choice(
+          &S::low_memory, "memory", {{"normal", false}, {"low", true}}, {},
+          "low: what the backward pass needs of the forward pass is computed a second time, piece by piece, "
+          "instead of being kept; the same bits, for about a third more time."),
+      flag(&S::deterministic, "deterministic",
+           "The same bits with any number of threads; some operators then take longer."),
       integer(&S::seed, "seed", 0, 1ull << 53, "Of initial values, order, augmentation and dropout."),
       flag(&S::profile, "profile",
            "Time every operator of some steps: a table in the trainer's log, and trace.json, for "

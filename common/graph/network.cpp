@@ -10,6 +10,7 @@
 #include "common/graph/freeze.hpp"
 #include "common/graph/fuse.hpp"
 #include "common/graph/prepare.hpp"
+#include "common/ops/deterministic.hpp"
 
 namespace trainyard::graph {
 
@@ -50,7 +51,9 @@ class BoundNetwork final : public Network {
  public:
   static Result<std::unique_ptr<Network>> make(Model model, const NetworkOptions& options) {
     Result<Graph> training = Graph{};
-    if (options.training) training = graph_to_train(model, options.loss, options.seed, options.row_gradients);
+    if (options.training)
+      training = graph_to_train(model, options.loss, options.seed,
+                                {.rows = options.row_gradients, .low_memory = options.low_memory});
     if (!training) return training.error();
     auto inference = graph_to_predict(model, options.loss);
     if (!inference) return inference.error();
@@ -63,7 +66,7 @@ class BoundNetwork final : public Network {
   BoundNetwork(Model model, const NetworkOptions& options, Graph training, Graph inference)
       : model_(std::move(model)),
         options_(options),
-        backend_(ops::cpu_backend()),
+        backend_(options.deterministic ? ops::deterministic_cpu_backend() : ops::cpu_backend()),
         training_(std::make_unique<Programs>(std::move(training), *backend_)),
         inference_(std::make_unique<Programs>(std::move(inference), *backend_)),
         gradients_(options.training ? model_.length : 0, 0.0f) {

@@ -33,6 +33,8 @@ struct NetworkOptions {
   LossSpec loss;
   /// rows: tables that are only looked up give row_gradients() instead.
   RowGradients row_gradients = RowGradients::dense;
+  bool low_memory = false;     // a training computes activations twice instead of keeping them
+  bool deterministic = false;  // the same bits with any number of threads
 };
 
 /// One batch: the model's inputs in their order, row major, and what the loss compares with. Inputs are

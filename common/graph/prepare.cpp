@@ -2,14 +2,17 @@
 
 #include "common/graph/autodiff.hpp"
 #include "common/graph/fuse.hpp"
+#include "common/graph/recompute.hpp"
 
 namespace trainyard::graph {
 
 Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint64_t seed,
-                             RowGradients rows) {
+                             const TrainingPasses& passes) {
   Graph graph = training_graph(model, seed);
   fuse(graph, true);
-  if (const Status done = differentiate(graph, loss, rows); !done) return done.error();
+  const std::size_t forward = graph.nodes.size();
+  if (const Status done = differentiate(graph, loss, passes.rows); !done) return done.error();
+  if (passes.low_memory) recompute(graph, forward);
   return graph;
 }
 

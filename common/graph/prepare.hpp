@@ -7,9 +7,14 @@
 
 namespace trainyard::graph {
 
+struct TrainingPasses {
+  RowGradients rows = RowGradients::dense;
+  bool low_memory = false;  // see graph/recompute.hpp
+};
+
 /// Forward, loss and backward. Errors name the operation that has no gradient, or what the loss needs.
 Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint64_t seed,
-                             RowGradients rows = RowGradients::dense);
+                             const TrainingPasses& passes = {});
 /// Result 0 is what a prediction shows.
 Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss);
 

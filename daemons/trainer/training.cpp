@@ -97,7 +97,9 @@ Status Training::build(const graph::InputShape& input) {
   auto network = graph::Network::build(std::move(*model), {.batch_max = job_.data.batch_size,
                                                            .training = true,
                                                            .seed = job_.train.seed,
-                                                           .row_gradients = graph::RowGradients::rows});
+                                                           .row_gradients = graph::RowGradients::rows,
+                                                           .low_memory = job_.train.low_memory,
+                                                           .deterministic = job_.train.deterministic});
   if (!network) return Error{Errc::invalid, network.error().message};
   network_ = std::move(*network);
   const auto widths = network_->row_widths();

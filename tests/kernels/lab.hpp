@@ -9,6 +9,7 @@
 
 #include "common/base/random.hpp"
 #include "common/ops/backend.hpp"
+#include "common/ops/deterministic.hpp"
 #include "common/tensor/buffer.hpp"
 
 namespace trainyard::ops {
@@ -40,6 +41,10 @@ class Lab {
     Lab lab(cpu_backend(), sizeof(float), blocked);
     lab.order_ = order;
     return lab;
+  }
+  /// The same bits with any number of threads.
+  static Lab deterministic(std::uint32_t blocked = 0) {
+    return Lab(deterministic_cpu_backend(), sizeof(float), blocked);
   }
   static Lab reference() { return Lab(reference_backend<double>(), sizeof(double), 0); }
   static Lab reference_float() { return Lab(reference_backend<float>(), sizeof(float), 0); }

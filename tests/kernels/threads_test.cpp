@@ -21,12 +21,14 @@ class Team {
 };
 
 /// Requires the same bytes of every result for teams of 1, 2, 3, 4 and 7.
-void require_same_bits(const std::function<std::vector<Held>(Lab&)>& computation) {
+void require_same_bits(
+    const std::function<std::vector<Held>(Lab&)>& computation,
+    const std::function<Lab()>& make = [] { return Lab::cpu(3); }) {
   std::vector<Held> first;
   for (const int threads : {1, 2, 3, 4, 7}) {
     INFO("threads " << threads);
     const Team team(threads);
-    Lab lab = Lab::cpu(3);
+    Lab lab = make();
     const std::vector<Held> made = computation(lab);
     if (first.empty()) first = made;
     for (std::size_t i = 0; i < made.size(); ++i) {
@@ -78,6 +80,90 @@ TEST_CASE("bags of embeddings and the rows of their gradients have the same bits
       made.push_back(std::move(part));
     return made;
   });
+}
+
+struct Convolution {
+  Shape x, w;
+  std::int64_t stride = 1, pad = 0, groups = 1;
+  std::int64_t side(std::size_t axis) const { return (x[axis] + 2 * pad - w[axis]) / stride + 1; }
+  Shape y() const { return {x[0], w[0], side(2), side(3)}; }
+  Attributes attributes() const {
+    return {.kernel_height = w[2],
+            .kernel_width = w[3],
+            .stride_height = stride,
+            .stride_width = stride,
+            .pad_top = pad,
+            .pad_bottom = pad,
+            .pad_left = pad,
+            .pad_right = pad,
+            .groups = groups};
+  }
+};
+
+TEST_CASE(
+    "convolutions and dense layers of a deterministic training give the same bits for any number of threads",
+    "[threads]") {
+  Random random(2);
+  for (const Convolution& at :
+       {Convolution{{64, 1, 28, 28}, {6, 1, 5, 5}, 1, 2}, Convolution{{32, 16, 32, 32}, {16, 16, 3, 3}, 1, 1},
+        Convolution{{9, 3, 40, 40}, {32, 3, 3, 3}, 2, 1}, Convolution{{16, 64, 8, 8}, {64, 64, 3, 3}, 1, 1},
+        Convolution{{7, 32, 14, 14}, {32, 1, 3, 3}, 1, 1, 32},
+        Convolution{{5, 12, 9, 9}, {8, 6, 3, 3}, 1, 1, 2}, Convolution{{3, 17, 6, 6}, {19, 17, 1, 1}},
+        Convolution{{6, 17, 11, 11}, {19, 17, 3, 3}, 1, 1}, Convolution{{4, 3, 50, 50}, {64, 3, 7, 7}, 2, 3},
+        Convolution{{6, 64, 14, 14}, {128, 64, 1, 1}, 2}, Convolution{{2, 32, 28, 28}, {32, 32, 3, 3}, 2, 1},
+        Convolution{{4, 512, 4, 4}, {512, 512, 3, 3}, 1, 1}}) {
+    INFO(at.x.text() << " by " << at.w.text());
+    const Tensor x = random_tensor(random, at.x), w = random_tensor(random, at.w),
+                 dy = random_tensor(random, at.y());
+    const Shape bias{at.w[0]};
+    for (const std::uint32_t blocked : {0u, 3u})
+      require_same_bits(
+          [&](Lab& lab) {
+            const Held image = lab.activation(x), gradient = lab.activation(dy), weight = lab.plain(w);
+            auto made = lab.run(Kind::conv2d_grad_weights, at.attributes(), {image, gradient}, {at.w, bias});
+            made.push_back(lab.run(Kind::conv2d, at.attributes(), {image, weight}, {at.y()})[0]);
+            made.push_back(lab.run(Kind::conv2d_grad_data, at.attributes(), {gradient, weight}, {at.x})[0]);
+            return made;
+          },
+          [&] { return Lab::deterministic(blocked); });
+  }
+  for (const auto& [x, units] : {std::pair{Shape{64, 400}, 120}, {Shape{128, 784}, 512}, {Shape{5, 33}, 7}}) {
+    INFO(x.text() << " to " << units);
+    const Shape w{units, x[1]}, y{x[0], units};
+    const Tensor tx = random_tensor(random, x), tw = random_tensor(random, w), ty = random_tensor(random, y);
+    const Attributes flat{.axis = 1};
+    require_same_bits(
+        [&](Lab& lab) {
+          const Held held = lab.plain(tx), weight = lab.plain(tw), gradient = lab.plain(ty);
+          auto made = lab.run(Kind::dense_grad_weights, flat, {held, gradient}, {w, Shape{units}});
+          made.push_back(lab.run(Kind::dense, flat, {held, weight}, {y})[0]);
+          made.push_back(lab.run(Kind::dense_grad_data, flat, {gradient, weight}, {x})[0]);
+          return made;
+        },
+        [] { return Lab::deterministic(); });
+  }
+}
+
+TEST_CASE("weights' gradients in chunks agree with plain loops", "[conv2d]") {
+  Random random(3);
+  for (const Convolution& at :
+       {Convolution{{11, 3, 12, 10}, {8, 3, 5, 5}, 2, 1}, Convolution{{8, 16, 9, 9}, {16, 16, 3, 3}, 1, 1},
+        Convolution{{1, 6, 7, 7}, {5, 6, 3, 3}}, Convolution{{13, 8, 6, 6}, {8, 1, 3, 3}, 1, 1, 8}}) {
+    INFO(at.x.text() << " by " << at.w.text());
+    const Tensor x = random_tensor(random, at.x), dy = random_tensor(random, at.y());
+    const auto computed = [&](Lab lab) {
+      std::vector<Tensor> out;
+      for (const Held& made : lab.run(Kind::conv2d_grad_weights, at.attributes(),
+                                      {lab.activation(x), lab.activation(dy)}, {at.w, Shape{at.w[0]}}))
+        out.push_back(lab.take(made));
+      return out;
+    };
+    const auto expected = computed(Lab::reference());
+    for (const std::uint32_t blocked : {0u, 1u, 2u, 3u}) {
+      const auto actual = computed(Lab::deterministic(blocked));
+      for (std::size_t i = 0; i < 2; ++i) require_close(actual[i], expected[i], 2e-5);
+    }
+  }
 }
 
 }  // namespace

@@ -5,7 +5,9 @@
 #endif
 
 #include "common/base/text.hpp"
+#include "common/ops/cpu/one_thread.hpp"
 #include "common/ops/cpu/onednn.hpp"
+#include "common/ops/deterministic.hpp"
 
 namespace trainyard::ops {
 namespace {
@@ -51,13 +53,25 @@ std::unique_ptr<Kernel> build(const Operation& op) {
   return nullptr;
 }
 
+/// As above, with the same bits for any number of threads.
+std::unique_ptr<Kernel> build_deterministic(const Operation& op) {
+  const Attributes& a = op.attributes;
+  if (op.kind == Kind::conv2d_grad_weights) return cpu::conv2d_grad_weights_in_chunks(op);
+  // oneDNN multiplies the matrices of a few groups, each by the whole team.
+  const bool grouped = (op.kind == Kind::conv2d || op.kind == Kind::conv2d_grad_data) && a.groups > 1;
+  if (grouped && a.groups != op.inputs[1].shape[0])
+    return std::make_unique<cpu::OnOneThread>([&] { return build(op); });
+  return build(op);
+}
+
 class CpuBackend final : public Backend {
  public:
+  explicit CpuBackend(bool deterministic) : deterministic_(deterministic) {}
   LayoutPtr plain(const Shape& shape, DType type) const override { return cpu::plain_layout(shape, type); }
   LayoutPtr raw(std::size_t bytes) const override { return std::make_shared<cpu::RawLayout>(bytes); }
   Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const override {
     try {
-      auto kernel = build(operation);
+      auto kernel = deterministic_ ? build_deterministic(operation) : build(operation);
       if (!kernel) kernel = cpu::fallback(operation);
       if (!kernel) return Error{Errc::refused, format("there is no kernel for {}", name_of(operation.kind))};
       return kernel;
@@ -66,6 +80,9 @@ class CpuBackend final : public Backend {
                                          operation.inputs[0].shape.text(), error.what())};
     }
   }
+
+ private:
+  const bool deterministic_;
 };
 
 }  // namespace
@@ -77,6 +94,7 @@ void flush_denormals() {
 #endif
 }
 
-std::unique_ptr<Backend> cpu_backend() { return std::make_unique<CpuBackend>(); }
+std::unique_ptr<Backend> cpu_backend() { return std::make_unique<CpuBackend>(false); }
+std::unique_ptr<Backend> deterministic_cpu_backend() { return std::make_unique<CpuBackend>(true); }
 
 }  // namespace trainyard::ops

@@ -119,6 +119,7 @@ dnnl::primitive_attr attributes(const Operation& op);
 std::unique_ptr<Kernel> conv2d(const Operation&);
 std::unique_ptr<Kernel> conv2d_grad_data(const Operation&);
 std::unique_ptr<Kernel> conv2d_grad_weights(const Operation&);
+std::unique_ptr<Kernel> conv2d_grad_weights_in_chunks(const Operation&);  // deterministic
 std::unique_ptr<Kernel> dense(const Operation&);
 std::unique_ptr<Kernel> dense_grad_data(const Operation&);
 std::unique_ptr<Kernel> dense_grad_weights(const Operation&);

@@ -40,6 +40,14 @@ TEST_CASE("each optimizer has defaults of its own", "[config]") {
   CHECK(own.optimizer.epsilon == 1e-3);
 }
 
+TEST_CASE("memory and determinism of a training have keys", "[config]") {
+  CHECK_FALSE(train_of("").low_memory);
+  CHECK(train_of("memory: low").low_memory);
+  CHECK_FALSE(train_of("memory: normal").low_memory);
+  CHECK(train_of("deterministic: true").deterministic);
+  CHECK_THAT(error_of("memory: lo"), Catch::Contains("not one of normal, low; did you mean 'low'?"));
+}
+
 TEST_CASE("an option that the optimizer does not use is an error that says which it has", "[config]") {
   CHECK(
       error_of("optimizer: {kind: adam, momentum: 0.9}") ==
