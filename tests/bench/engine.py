@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Training steps of our engine beside PyTorch, in one run: forward, loss, backward, SGD with momentum.
+"""Training steps of our engine beside PyTorch, in one run: forward, loss, backward, SGD with momentum (a bag of
+embeddings: Adagrad).
 
 Both sides stay up as processes and are asked in turn, so that a slow moment of the machine meets both. PyTorch runs
 in its two memory layouts. Printed: our median and spread, PyTorch's best round in its better layout and its median,
@@ -18,7 +19,10 @@ import subprocess
 import sys
 import time
 
-BATCH = {"lenet5": 64, "mlp": 128, "bilstm": 32, "resnet20": 64, "resnet18": 16, "mobilenet_v2": 16}
+BATCH = {"lenet5": 64, "mlp": 128, "bilstm": 32, "transformer": 16, "embedding_bag": 256, "resnet20": 64,
+         "resnet18": 16, "mobilenet_v2": 16}
+# Of networks over whole numbers: what PyTorch tries instead of two layouts.
+LAYOUTS = {"transformer": ("contiguous",), "embedding_bag": ("sparse", "dense")}
 
 
 def torch_side(name, layout):
@@ -80,6 +84,18 @@ def torch_side(name, layout):
         def forward(self, x):
             return self.end(self.lstm(x)[0].mean(1))
 
+    class Transformer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(2000, 256)
+            self.layers = nn.Sequential(*(nn.TransformerEncoderLayer(256, 4, 1024, 0.0, "gelu", batch_first=True)
+                                          for _ in range(3)))
+            self.register_buffer("positions", torch.randn(128, 256))
+            self.end = nn.Linear(256, 10)
+
+        def forward(self, ids):
+            return self.end(self.layers(self.embedding(ids) + self.positions).mean(1))
+
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.manual_seed(1)
     networks = {
@@ -91,23 +107,32 @@ def torch_side(name, layout):
         "resnet20": (lambda: resnet([nn.Conv2d(3, 16, 3, 1, 1, bias=False), *norm_relu(16)], (16, 32, 64), 3, 10),
                      3, 32, 10),
         "bilstm": (BiLstm, 64, 128, 10),
+        "transformer": (Transformer, 128, 2000, 10),
+        "embedding_bag": (lambda: nn.Sequential(nn.EmbeddingBag(50000, 128, mode="mean", sparse=layout == "sparse"),
+                                                nn.Linear(128, 10)), 32, 50000, 10),
         "resnet18": (lambda: resnet([nn.Conv2d(3, 64, 7, 2, 3, bias=False), *norm_relu(64), nn.MaxPool2d(3, 2, 1)],
                                     (64, 128, 256, 512), 2, 1000), 3, 128, 1000),
         "mobilenet_v2": (mobilenet, 3, 128, 1000),
     }
     make, channels, side, classes = networks[name]
     model = make()
-    images = torch.randn(BATCH[name], channels, side, *([] if name == "bilstm" else [side]))
+    if name in LAYOUTS:
+        batches = [torch.randint(0, side, (BATCH[name], channels)) for _ in range(16)]
+    else:
+        batches = [torch.randn(BATCH[name], channels, side, *([] if name == "bilstm" else [side]))]
     labels = torch.randint(0, classes, (BATCH[name],))
-    if layout == "channels_last" and images.dim() == 4:
-        model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    if layout == "channels_last" and batches[0].dim() == 4:
+        model, batches = model.to(memory_format=torch.channels_last), [batches[0].to(memory_format=torch.channels_last)]
+    if name == "embedding_bag":
+        optimizer = torch.optim.Adagrad(model.parameters(), lr=0.01)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     loss_of = nn.CrossEntropyLoss()
     for line in sys.stdin:
         begin = time.perf_counter()
-        for _ in range(int(line)):
+        for step in range(int(line)):
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(model(images), labels)
+            loss = loss_of(model(batches[step % len(batches)]), labels)
             loss.backward()
             optimizer.step()
         print((time.perf_counter() - begin) * 1000 / int(line), loss.item(), flush=True)
@@ -150,7 +175,7 @@ def spread(rounds):
 def measure(name, threads, options):
     ours = Side([options.ours, name, str(BATCH[name])], threads)
     peers = {layout: Side([options.torch, "-B", __file__, "--peer", name, layout], threads)
-             for layout in ("contiguous", "channels_last")}
+             for layout in LAYOUTS.get(name, ("contiguous", "channels_last"))}
     sides = [ours, *peers.values()]
     for side in sides:
         side.warm()

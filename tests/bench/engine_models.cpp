@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "common/base/text.hpp"
+#include "common/graph/compose/composer.hpp"
 
 namespace trainyard::bench {
 
@@ -188,15 +189,48 @@ graph::Model bilstm(std::uint32_t batch) {
 
 }  // namespace
 
+namespace {
+
+/// Three blocks of 256 numbers, 4 heads and 1024 units between, over 128 tokens; 2.9 million parameters.
+graph::Model transformer(std::uint32_t batch, std::uint32_t vocabulary) {
+  constexpr std::int64_t steps = 128, width = 256;
+  graph::Composer net(batch);
+  const ValueId ids = net.input("ids", {{tensor::kBatch, steps}, tensor::DType::i32});
+  ValueId x = net.positions(net.embedding(ids, "embedding", vocabulary, width), "positions", false);
+  for (const char* name : {"layers.0", "layers.1", "layers.2"})
+    x = net.encoder_block(x, name,
+                          {.attention = {.heads = 4},
+                           .feedforward = 1024,
+                           .dropout = 0,
+                           .activation = config::Activation::gelu});
+  return *std::move(net).finish({net.dense(net.reduce(ops::Reduction::mean, x, {1}), "fc", {.units = 10})});
+}
+
+/// The mean of the rows of 32 ids, and a classifier.
+graph::Model embedding_bag(std::uint32_t batch, std::uint32_t vocabulary, std::int64_t bag) {
+  graph::Composer net(batch);
+  const ValueId ids = net.input("ids", {tensor::Shape{bag * tensor::kBatch}, tensor::DType::i32});
+  const ValueId offsets = net.input("offsets", {tensor::Shape{tensor::kBatch}, tensor::DType::i32});
+  const ValueId table = net.parameter("table", {vocabulary, 128}, TensorKind::weight, Init::normal_02);
+  const ValueId x =
+      net.apply(Kind::embedding_bag, {.reduction = ops::Reduction::mean}, {table, ids, offsets});
+  return *std::move(net).finish({net.dense(x, "fc", {.units = 10})});
+}
+
+}  // namespace
+
 Result<BenchModel> bench_model(const std::string& name, std::uint32_t batch) {
   if (name == "mlp") return BenchModel{mlp(batch), 10};
   if (name == "lenet5") return BenchModel{lenet5(batch), 10};
   if (name == "bilstm") return BenchModel{bilstm(batch), 10};
+  if (name == "transformer") return BenchModel{transformer(batch, 2000), 10, 2000};
+  if (name == "embedding_bag") return BenchModel{embedding_bag(batch, 50'000, 32), 10, 50'000, 32};
   if (name == "resnet20") return BenchModel{resnet20(batch), 10};
   if (name == "resnet18") return BenchModel{resnet18(batch), 1000};
   if (name == "mobilenet_v2") return BenchModel{mobilenet_v2(batch), 1000};
-  return Error{Errc::invalid,
-               format("no network '{}'; known: lenet5, mlp, bilstm, resnet20, resnet18, mobilenet_v2", name)};
+  return Error{Errc::invalid, format("no network '{}'; known: lenet5, mlp, bilstm, transformer, "
+                                     "embedding_bag, resnet20, resnet18, mobilenet_v2",
+                                     name)};
 }
 
 }  // namespace trainyard::bench

@@ -1,11 +1,14 @@
-// One side of the engine's benchmark: whole training steps (forward, loss, backward, SGD with momentum) of
-// one network on random data. Reads the number of steps of a round from each line of its input and answers
-// with the milliseconds of a step; engine.py asks it and its peer in turn.
+// One side of the engine's benchmark: whole training steps (forward, loss, backward, SGD with momentum or,
+// of a bag of embeddings, Adagrad) of one network on random data. Reads the number of steps of a round from
+// each line of its input and answers with the milliseconds of a step; engine.py asks it and its peer in turn.
 //   engine_step NETWORK BATCH
 //   engine_step NETWORK BATCH profile STEPS    prints where the time of so many steps went
+#include <omp.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <iostream>
 #include <string>
 
@@ -13,7 +16,7 @@
 #include "common/base/text.hpp"
 #include "common/graph/network.hpp"
 #include "common/graph/profile.hpp"
-#include "common/optim/optimizer.hpp"
+#include "common/optim/rows.hpp"
 #include "tests/bench/engine_models.hpp"
 
 namespace trainyard::bench {
@@ -23,34 +26,34 @@ using Clock = std::chrono::steady_clock;
 
 class Trainer {
  public:
-  Trainer(graph::Model model, std::uint32_t batch, std::uint32_t classes) : batch_(batch) {
-    auto network = graph::Network::build(std::move(model), {.batch_max = batch});
+  Trainer(BenchModel bench, std::uint32_t batch) : batch_(batch), by_rows_(bench.bag > 0) {
+    auto network = graph::Network::build(
+        std::move(bench.model),
+        {.batch_max = batch,
+         .row_gradients = by_rows_ ? graph::RowGradients::rows : graph::RowGradients::dense});
     if (!network) {
       std::fprintf(stderr, "%s\n", network.error().message.c_str());
       std::exit(1);
     }
     network_ = std::move(*network);
-    velocity_.assign(network_->values().size(), 0.0f);
-    next_ = velocity_;
-    const Shape shape = network_->model().graph.externals[0].of.shape.with_batch(batch);
+    state_.assign(network_->values().size(), 0.0f);
+    next_ = state_;
     Random random(1);
-    images_.resize(static_cast<std::size_t>(shape.elements()));
-    for (float& value : images_) value = static_cast<float>(random.normal());
+    for (int i = 0; i < (by_rows_ ? kBatches : 1); ++i) draw(random, bench);
     for (std::uint32_t n = 0; n < batch; ++n) {
-      labels_.push_back(static_cast<std::int32_t>(random.below(classes)));
+      labels_.push_back(static_cast<std::int32_t>(random.below(bench.classes)));
       keys_.push_back(random.next());
     }
   }
 
   /// Gives the loss.
   double step(graph::Observer* observer = nullptr) {
-    const void* const inputs[] = {images_.data()};
+    const auto& inputs = inputs_[step_ % inputs_.size()];
     const auto result = network_->train_step({batch_, inputs, labels_.data(), keys_, ++step_}, observer);
-    const config::OptimizerSection sgd{.learning_rate = 0.01, .momentum = 0.9};
-    const std::span<const float> gradients[] = {network_->gradients()};
-    optim::update(sgd, 0.01, step_, {}, {network_->values(), next_, {velocity_.data()}},
-                  {gradients, 1.0f / static_cast<float>(batch_), std::nullopt});
-    network_->swap_values(next_);
+    if (by_rows_)
+      adagrad();
+    else
+      momentum();
     return result.loss_sum / batch_;
   }
 
@@ -70,10 +73,73 @@ class Trainer {
   }
 
  private:
-  using Shape = tensor::Shape;
-  std::uint32_t batch_;
+  static constexpr int kBatches = 16;  // of ids: the same rows each time would stay in the caches
+
+  void draw(Random& random, const BenchModel& bench) {
+    auto& inputs = inputs_.emplace_back();
+    for (const graph::External& external : network_->model().graph.externals) {
+      const auto count = static_cast<std::size_t>(external.of.shape.with_batch(batch_).elements());
+      if (external.of.type == tensor::DType::f32) {
+        auto& values = reals_.emplace_back(count);
+        for (float& value : values) value = static_cast<float>(random.normal());
+        inputs.push_back(values.data());
+        continue;
+      }
+      auto& values = wholes_.emplace_back(count);
+      for (std::size_t i = 0; i < count; ++i)
+        values[i] = static_cast<std::int32_t>(external.name == "offsets" ? i * bench.bag
+                                                                         : random.below(bench.vocabulary));
+      inputs.push_back(values.data());
+    }
+  }
+
+  void momentum() {
+    const config::OptimizerSection sgd{.learning_rate = 0.01, .momentum = 0.9};
+    const std::span<const float> gradients[] = {network_->gradients()};
+    optim::update(sgd, 0.01, step_, {}, {network_->values(), next_, {state_.data()}},
+                  {gradients, 1.0f / static_cast<float>(batch_), std::nullopt});
+    network_->swap_values(next_);
+  }
+
+  /// The table by its rows, which the threads share; everything else as a whole.
+  void adagrad() {
+    const auto rule = config::optimizer_defaults(config::OptimizerKind::adagrad);
+    const float scale = 1.0f / static_cast<float>(batch_);
+    for (const graph::TensorInfo& tensor : network_->tensors()) {
+      const auto values = network_->values().subspan(tensor.offset, tensor.length);
+      float* const sums = state_.data() + tensor.offset;
+      const tensor::RowGradient* rows = nullptr;
+      for (const tensor::RowGradient& part : network_->row_gradients())
+        if (part.offset == tensor.offset) rows = &part;
+      if (rows == nullptr) {
+        const std::span<const float> gradients[] = {
+            network_->gradients().subspan(tensor.offset, tensor.length)};
+        const auto next = std::span(next_).first(tensor.length);
+        optim::update(rule, 0.01, step_, {}, {values, next, {sums}}, {gradients, scale, std::nullopt});
+        std::copy(next.begin(), next.end(), values.begin());
+        continue;
+      }
+#pragma omp parallel
+      {
+        const auto threads = static_cast<std::size_t>(omp_get_num_threads()),
+                   thread = static_cast<std::size_t>(omp_get_thread_num());
+        const std::size_t begin = rows->ids.size() * thread / threads,
+                          count = rows->ids.size() * (thread + 1) / threads - begin;
+        optim::update_rows(rule, 0.01, step_, {}, {values.data(), {sums}},
+                           {tensor.offset, rows->width, rows->ids.subspan(begin, count),
+                            rows->rows.subspan(begin * rows->width, count * rows->width)},
+                           scale, std::nullopt);
+      }
+    }
+  }
+
+  const std::uint32_t batch_;
+  const bool by_rows_;
   std::unique_ptr<graph::Network> network_;
-  std::vector<float> images_, velocity_, next_;
+  std::vector<float> state_, next_;
+  std::deque<std::vector<float>> reals_;
+  std::deque<std::vector<std::int32_t>> wholes_;
+  std::vector<std::vector<const void*>> inputs_;
   std::vector<std::int32_t> labels_;
   std::vector<std::uint64_t> keys_;
   std::uint64_t step_ = 0;
@@ -86,7 +152,7 @@ int run(const std::string& name, std::uint32_t batch, int profiled) {
     std::fprintf(stderr, "engine_step: %s\n", bench.error().message.c_str());
     return 2;
   }
-  Trainer trainer(std::move(bench->model), batch, bench->classes);
+  Trainer trainer(std::move(*bench), batch);
   if (profiled > 0) return std::fputs(trainer.profile(profiled).c_str(), stdout), 0;
   int steps = 0;
   while (std::cin >> steps) {
