@@ -298,7 +298,7 @@ std::vector<Tensor> attention_operands(Random& random, const AttentionCase& at, 
   return in;
 }
 
-TEST_CASE("attention and its gradient agree with plain loops, masked or not", "[attention]") {
+TEST_CASE("attention and its gradient agree with plain loops, masked or not", "[attention][lanes]") {
   Random random(5);
   for (const AttentionCase& at : kAttentions)
     for (const bool wholly : {false, true}) {

@@ -166,5 +166,30 @@ TEST_CASE("weights' gradients in chunks agree with plain loops", "[conv2d]") {
   }
 }
 
+TEST_CASE("attention and layer normalization have the same bits for any number of threads",
+          "[threads][lanes]") {
+  Random random(3);
+  const Shape q{3, 2, 70, 20}, k{3, 2, 90, 20}, rows{6, 70}, wide{37, 1500};
+  const Tensor in[] = {random_tensor(random, q), random_tensor(random, k), random_tensor(random, k),
+                       random_tensor(random, {90}), random_tensor(random, q)};
+  const Tensor x = random_tensor(random, wide), dy = random_tensor(random, wide),
+               gamma = random_tensor(random, {1500});
+  Attributes scaled{.alpha = 0.2}, last{.axis = 1};
+  require_same_bits([&](Lab& lab) {
+    std::vector<Held> operands{lab.plain(in[0]), lab.plain(in[1]), lab.plain(in[2]), lab.plain(in[3])};
+    std::vector<Held> made = lab.run(Kind::attention, scaled, operands, {q, {{3, 2, 70}}});
+    operands.insert(operands.end(), {made[0], made[1], lab.plain(in[4])});
+    for (Held& part : lab.run(Kind::attention_grad, scaled, operands, {q, k, k}))
+      made.push_back(std::move(part));
+    const Held held = lab.plain(x), scale = lab.plain(gamma);
+    const auto normal = lab.run(Kind::layer_norm, last, {held, scale, scale}, {wide, {{37}}, {{37}}});
+    made.push_back(normal[0]);
+    for (Held& part : lab.run(Kind::layer_norm_grad, last, {held, lab.plain(dy), normal[1], normal[2], scale},
+                              {wide, {{1500}}, {{1500}}}))
+      made.push_back(std::move(part));
+    return made;
+  });
+}
+
 }  // namespace
 }  // namespace trainyard::ops

@@ -47,8 +47,9 @@ std::unique_ptr<Kernel> build(const Operation& op) {
     default:
       break;
   }
-  for (const auto family : {cpu::elementwise_kernel, cpu::along_kernel, cpu::movement_kernel,
-                            cpu::index_kernel, cpu::matmul, cpu::recurrent_kernel, cpu::rows_kernel})
+  for (const auto family :
+       {cpu::elementwise_kernel, cpu::along_kernel, cpu::movement_kernel, cpu::index_kernel, cpu::matmul,
+        cpu::recurrent_kernel, cpu::rows_kernel, cpu::attention_kernel, cpu::layer_norm_kernel})
     if (auto kernel = family(op)) return kernel;
   return nullptr;
 }

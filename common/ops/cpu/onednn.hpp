@@ -151,6 +151,9 @@ std::unique_ptr<Kernel> elementwise_kernel(const Operation&);
 std::unique_ptr<Kernel> along_kernel(const Operation&);
 std::unique_ptr<Kernel> movement_kernel(const Operation&);
 std::unique_ptr<Kernel> index_kernel(const Operation&);
+// nullptr also where the reference does it.
+std::unique_ptr<Kernel> attention_kernel(const Operation&);
+std::unique_ptr<Kernel> layer_norm_kernel(const Operation&);
 std::unique_ptr<Kernel> rows_kernel(const Operation&);  // bags, and gradients as rows
 
 }  // namespace trainyard::ops::cpu

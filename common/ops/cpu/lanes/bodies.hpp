@@ -18,6 +18,8 @@ namespace {
 #include "common/ops/cpu/lanes/product.hpp"
 #include "common/ops/cpu/lanes/cells.hpp"
 #include "common/ops/cpu/lanes/rows.hpp"
+#include "common/ops/cpu/lanes/attention.hpp"
+#include "common/ops/cpu/lanes/layer_norm.hpp"
 // clang-format on
 
 }  // namespace
@@ -30,9 +32,16 @@ const Table loops{
     .normalize_grad = normalize_grad,
     .packed_floats = packed_floats,
     .pack = pack,
+    .pack_rows = pack_rows,
+    .pack_columns = pack_columns,
+    .transpose = transpose,
     .multiply = multiply,
     .column_sums = column_sums,
     .sum_rows = sum_rows,
+    .softmax_scores = softmax_scores,
+    .softmax_scores_grad = softmax_scores_grad,
+    .normalize_row = normalize_row,
+    .normalize_row_grad = normalize_row_grad,
     .lstm = lstm,
     .lstm_grad = lstm_grad,
     .gru_before_reset = gru_before_reset,

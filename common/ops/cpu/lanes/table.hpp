@@ -47,6 +47,13 @@ struct Table {
   /// Element (i, j) of the matrix lies at b + i * k_step + j * column_step.
   void (*pack)(const float* b, std::int64_t k_step, std::int64_t column_step, std::int64_t k,
                std::int64_t columns, float* packed);
+  /// The same with a column_step of 1, or a k_step of 1.
+  void (*pack_rows)(const float* b, std::int64_t k_step, std::int64_t k, std::int64_t columns, float* packed);
+  void (*pack_columns)(const float* b, std::int64_t column_step, std::int64_t k, std::int64_t columns,
+                       float* packed);
+  /// to[c][r] = from[r][c]
+  void (*transpose)(const float* from, std::int64_t from_step, std::int64_t rows, std::int64_t columns,
+                    float* to, std::int64_t to_step);
   /// c[r][j] = (add ? c[r][j] : 0) + sum over i of a[r][i] * b[i][j], in the order of i. Each row's bits are
   /// the same however many rows there are.
   void (*multiply)(std::int64_t rows, const float* const* a, std::int64_t k, const float* packed,
@@ -58,6 +65,23 @@ struct Table {
   /// out.
   void (*sum_rows)(const float* from, const std::int32_t* rows, std::int64_t count, std::int64_t width,
                    float* y);
+
+  /// A row of scores becomes softmax(scale * scores + mask), all 0 where nothing but minus infinity is; mask
+  /// may be null, and steps by 1 or 0. The sum is of exp(score - top).
+  void (*softmax_scores)(float* scores, const float* mask, int mask_step, std::int64_t count, float scale,
+                         float* top, float* sum);
+  /// scores become p = exp(scale * scores + mask - whole); dp becomes scale * p * (dp - y dy), y and dy
+  /// having `width` values.
+  void (*softmax_scores_grad)(float* scores, float* dp, const float* mask, int mask_step, std::int64_t count,
+                              float scale, float whole, const float* y, const float* dy, std::int64_t width);
+
+  /// y = (x - mean) * inverse * gamma + beta, inverse = 1 / sqrt(variance + epsilon); gamma, beta: as a row,
+  /// or null.
+  void (*normalize_row)(const float* x, std::int64_t width, float epsilon, const float* gamma,
+                        const float* beta, float* y, float* mean, float* inverse);
+  /// dx of one row; adds to dgamma and dbeta, which may be null. gamma may be null.
+  void (*normalize_row_grad)(const float* x, const float* dy, std::int64_t width, float mean, float inverse,
+                             const float* gamma, float* dx, float* dgamma, float* dbeta);
 
   // One step of a cell for one row; gates come as W x + R h and leave as they are after their functions.
   // Gradients: da of the gates' arguments; dy may be null. See cells.hpp.
