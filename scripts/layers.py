@@ -22,6 +22,9 @@ OWNERS = {
     "zmq": ["common/net"],
     "sqlite3.h": ["common/store"],
     "oneapi/": ["common/ops"],
+    "cuda": ["common/ops"],
+    "cublas": ["common/ops"],
+    "cudnn": ["common/ops"],
     "omp.h": ["common/ops"],
     "onnx/": ["common/graph"],
     "turbojpeg.h": ["common/data"],
@@ -75,7 +78,8 @@ def check(root):
     found = libraries(root)
     if not found:
         return ["no libraries are declared under " + str(root)]
-    sources = sorted(p for top in ("common", "daemons", "tests") for p in (root / top).rglob("*.[ch]pp"))
+    sources = sorted(p for top in ("common", "daemons", "tests") for ext in ("*.[ch]pp", "*.cu")
+                     for p in (root / top).rglob(ext))
     for path in sources:
         file = path.relative_to(root).as_posix()
         lines = path.read_text().split("\n")

@@ -1,5 +1,6 @@
 // The functions of Kind::binary, and those of Kind::unary on whole numbers, one number at a time. What the
-// backends' loops share. Defined for every operand: whole numbers wrap around, and 0 divides nothing.
+// backends' loops share; constexpr, so that device code may call them. Defined for every operand: whole
+// numbers wrap around, and 0 divides nothing.
 #pragma once
 
 #include <cmath>
@@ -13,7 +14,7 @@ namespace trainyard::ops {
 
 /// The nearest number of type T; towards zero, and 0 for what is not a number.
 template <std::integral T, std::floating_point Real>
-T whole_from(Real x) {
+constexpr T whole_from(Real x) {
   using Limits = std::numeric_limits<T>;
   if (std::isnan(x)) return 0;
   // The largest number itself may not be a Real; what lies above rounds up to a power of two.
@@ -66,13 +67,13 @@ constexpr T power(T base, T exponent) {
 }  // namespace whole
 
 template <typename T>
-bool not_a_number(T x) {
+constexpr bool not_a_number(T x) {
   return x != x;
 }
 
 /// The result of a comparison or of logic.
 template <typename T>
-bool holds(Arithmetic arithmetic, T a, T b) {
+constexpr bool holds(Arithmetic arithmetic, T a, T b) {
   switch (arithmetic) {
     case Arithmetic::equal:
       return a == b;
@@ -97,7 +98,7 @@ bool holds(Arithmetic arithmetic, T a, T b) {
 
 /// The result of anything else.
 template <typename T>
-T combine(Arithmetic arithmetic, T a, T b) {
+constexpr T combine(Arithmetic arithmetic, T a, T b) {
   constexpr bool kWhole = std::is_integral_v<T>;
   switch (arithmetic) {
     case Arithmetic::add:
@@ -136,8 +137,8 @@ T combine(Arithmetic arithmetic, T a, T b) {
 }
 
 /// function(x) of those that take whole numbers; alpha and beta are rounded towards zero.
-template <std::integral T>
-T whole_value_of(Function function, const Attributes& a, T x) {
+template <std::integral T, typename Coefficients>
+constexpr T whole_value_of(Function function, const Coefficients& a, T x) {
   const auto clip = [&](double low, double high) {
     const T from = whole_from<T>(low), to = whole_from<T>(high);
     return x < from ? from : x > to ? to : x;

@@ -30,6 +30,8 @@ struct Layout {
 };
 using LayoutPtr = std::shared_ptr<const Layout>;
 
+class Device;
+
 struct Operand {
   Shape shape;       // bound
   LayoutPtr layout;  // none: an optional operand that is absent
@@ -82,6 +84,8 @@ class Backend {
   virtual LayoutPtr raw(std::size_t bytes) const = 0;
   /// Builds a kernel; fails with Errc::refused when the library has no implementation.
   virtual Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const = 0;
+  /// Whose memory the kernels' pointers are of; null: the process's own. Kernels of a device only enqueue.
+  virtual Device* device() const { return nullptr; }
 };
 
 /// Naive loops, one thread: the oracle. Real is float or double.
@@ -96,5 +100,10 @@ void flush_denormals();
 
 /// oneDNN for the heavy operators, own loops for the rest.
 std::unique_ptr<Backend> cpu_backend();
+
+/// The GPU number `index` of those that CUDA_VISIBLE_DEVICES leaves. Errc::unavailable says in one line why
+/// there is none: no driver, no such GPU, or libraries that are missing. common/ops/cuda is a shared object
+/// of its own, which this loads, so that programs run where no library of CUDA is installed.
+Result<std::unique_ptr<Backend>> cuda_backend(int index);
 
 }  // namespace trainyard::ops

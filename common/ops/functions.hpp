@@ -1,5 +1,6 @@
 // The functions of Kind::unary and their slopes, one number at a time. What the backends' loops share;
-// written to be read beside the formula.
+// written to be read beside the formula. constexpr, so that device code may call them. Coefficients has alpha
+// and beta, as Attributes has.
 #pragma once
 
 #include <algorithm>
@@ -13,26 +14,26 @@ namespace trainyard::ops {
 inline constexpr double kSeluAlpha = 1.6732632423543772, kSeluScale = 1.0507009873554805;
 
 template <typename Real>
-Real sigmoid(Real x) {
+constexpr Real sigmoid(Real x) {
   return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
 }
 /// log(1 + exp(x)) without overflow.
 template <typename Real>
-Real softplus(Real x) {
+constexpr Real softplus(Real x) {
   return std::max(x, Real{0}) + std::log1p(std::exp(-std::abs(x)));
 }
 /// The distribution function of the standard normal, and its density.
 template <typename Real>
-Real normal_below(Real x) {
+constexpr Real normal_below(Real x) {
   return Real{0.5} * std::erfc(-x * static_cast<Real>(std::numbers::sqrt2 / 2));
 }
 template <typename Real>
-Real normal_density(Real x) {
+constexpr Real normal_density(Real x) {
   return std::exp(-x * x / 2) * static_cast<Real>(std::numbers::inv_sqrtpi * std::numbers::sqrt2 / 2);
 }
 /// Half to even, whatever the rounding mode of the process.
 template <typename Real>
-Real round_half_even(Real x) {
+constexpr Real round_half_even(Real x) {
   const Real below = std::floor(x), off = x - below;
   if (off < Real{0.5}) return below;
   if (off > Real{0.5}) return below + 1;
@@ -40,19 +41,19 @@ Real round_half_even(Real x) {
 }
 /// The argument of tanh in gelu's approximation, and its slope.
 template <typename Real>
-Real gelu_inner(Real x) {
+constexpr Real gelu_inner(Real x) {
   return static_cast<Real>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi) *
          (x + static_cast<Real>(0.044715) * x * x * x);
 }
 template <typename Real>
-Real gelu_inner_slope(Real x) {
+constexpr Real gelu_inner_slope(Real x) {
   return static_cast<Real>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi) *
          (1 + static_cast<Real>(3 * 0.044715) * x * x);
 }
 
 /// function(x). A not-a-number stays one.
-template <typename Real>
-Real value_of(Function function, const Attributes& a, Real x) {
+template <typename Real, typename Coefficients>
+constexpr Real value_of(Function function, const Coefficients& a, Real x) {
   const Real alpha = static_cast<Real>(a.alpha), beta = static_cast<Real>(a.beta);
   switch (function) {
     case Function::identity:
@@ -152,8 +153,8 @@ Real value_of(Function function, const Attributes& a, Real x) {
 }
 
 /// d function / dx from x or y, whichever grad_needs names; the other is not looked at.
-template <typename Real>
-Real slope_of(Function function, const Attributes& a, Real x, Real y) {
+template <typename Real, typename Coefficients>
+constexpr Real slope_of(Function function, const Coefficients& a, Real x, Real y) {
   const Real alpha = static_cast<Real>(a.alpha), beta = static_cast<Real>(a.beta);
   switch (function) {
     case Function::identity:

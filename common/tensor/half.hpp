@@ -7,18 +7,18 @@
 
 namespace trainyard::tensor {
 
-inline float float_from_bf16(std::uint16_t bits) {
+constexpr float float_from_bf16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-inline std::uint16_t bf16_from_float(float x) {
+constexpr std::uint16_t bf16_from_float(float x) {
   const auto bits = std::bit_cast<std::uint32_t>(x);
   // A not-a-number stays one, and quiet, whatever its low bits.
   if (x != x) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
   return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-inline float float_from_f16(std::uint16_t bits) {
+constexpr float float_from_f16(std::uint16_t bits) {
   const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000) << 16;
   const std::uint32_t exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
   if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000 | fraction << 13);
@@ -29,7 +29,7 @@ inline float float_from_f16(std::uint16_t bits) {
   return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-inline std::uint16_t f16_from_float(float x) {
+constexpr std::uint16_t f16_from_float(float x) {
   const auto bits = std::bit_cast<std::uint32_t>(x);
   const std::uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return static_cast<std::uint16_t>(sign | 0x7e00);   // not a number

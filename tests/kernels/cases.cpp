@@ -27,8 +27,7 @@ void hold(Lab lab, bool infers, Kind kind, const Attributes& attributes, const s
 void on_all(bool infers, Kind kind, const Attributes& attributes, const std::vector<Typed>& operands,
             const std::vector<Typed>& results) {
   hold(Lab::reference(), infers, kind, attributes, operands, results);
-  hold(Lab::reference_float(), infers, kind, attributes, operands, results);
-  hold(Lab::cpu(), infers, kind, attributes, operands, results);
+  each_subject(0, [&](Lab lab) { hold(std::move(lab), infers, kind, attributes, operands, results); });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "common/ops/device.hpp"
 #include "common/tensor/half.hpp"
 #include "tests/kernels/images.hpp"
 
@@ -129,7 +130,7 @@ std::vector<Held> Lab::run(Kind kind, const Attributes& attributes, const std::v
       fill(*results[i].bytes, poison);
     }
     fill(scratch, poison);
-    (*kernel)->run(pointers(inputs), pointers(results), scratch.data());
+    run_kernel(**kernel, pointers(inputs), inputs, pointers(results), results, scratch);
     CHECK(guard_holds(scratch, poison));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       INFO("operand " << i << " is as it was");
@@ -172,8 +173,39 @@ Held Lab::run_over(std::size_t index, Kind kind, const Attributes& attributes,
   REQUIRE((*kernel)->in_place() == static_cast<int>(index));
   tensor::Buffer scratch((*kernel)->scratch_bytes());
   void* const target = copies[index].bytes->data();
-  (*kernel)->run(pointers(copies), {&target, 1}, scratch.data());
+  run_kernel(**kernel, pointers(copies), copies, {&target, 1}, {copies[index]}, scratch);
   return copies[index];
+}
+
+void Lab::run_kernel(Kernel& kernel, std::span<void* const> inputs, const std::vector<Held>& operands,
+                     std::span<void* const> outputs, const std::vector<Held>& results,
+                     tensor::Buffer& scratch) const {
+  Device* const device = backend_->device();
+  if (device == nullptr) return kernel.run(inputs, outputs, scratch.data());
+  struct Moved {
+    void* host;
+    Block block;
+  };
+  std::vector<Moved> moved;
+  const auto there = [&](void* host, std::size_t bytes) -> void* {
+    if (host == nullptr) return nullptr;
+    // An operand that is written over is one block.
+    for (const Moved& one : moved)
+      if (one.host == host) return one.block.data();
+    auto block = Block::of_device(*device, bytes);
+    if (!block) FAIL(block.error().message);
+    device->copy_in(block->data(), host, bytes);
+    moved.push_back({host, std::move(*block)});
+    return moved.back().block.data();
+  };
+  std::vector<void*> from, to;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    from.push_back(there(inputs[i], operands[i].bytes ? operands[i].bytes->size() : 0));
+  for (std::size_t i = 0; i < outputs.size(); ++i) to.push_back(there(outputs[i], results[i].bytes->size()));
+  void* const area = there(scratch.data(), scratch.size());
+  kernel.run(from, to, area);
+  for (const Moved& one : moved) device->copy_out(one.host, one.block.data(), one.block.size());
+  if (const Status done = device->wait(); !done) FAIL(done.error().message);
 }
 
 namespace {
@@ -244,7 +276,7 @@ void require_close(const Tensor& actual, const Tensor& expected, double toleranc
 }
 
 void agree(const Computation& computation, double tolerance) {
-  Lab reference = Lab::reference(), narrow = Lab::reference_float();
+  Lab reference = Lab::reference();
   const std::vector<Tensor> expected = computation(reference);
   const auto compare = [&](Lab lab) {
     const std::vector<Tensor> actual = computation(lab);
@@ -254,18 +286,7 @@ void agree(const Computation& computation, double tolerance) {
       require_close(actual[i], expected[i], tolerance);
     }
   };
-  compare(std::move(narrow));
-  const std::uint32_t all = (1u << reference.activations()) - 1;
-  for (std::uint32_t blocked = 0; blocked <= all; ++blocked) {
-    INFO("cpu backend, images in blocks: mask " << blocked);
-    compare(Lab::cpu(blocked));
-  }
-  if (all == 0) return;
-  for (const Images order : {Images::channels_last, Images::blocks_of_eight}) {
-    INFO("cpu backend, images in order " << static_cast<int>(order));
-    compare(Lab::cpu(all, order));
-    if (all > 1) compare(Lab::cpu(1, order));
-  }
+  each_subject(reference.activations(), compare);
 }
 
 Shape random_shape(Random& random, std::size_t rank) {

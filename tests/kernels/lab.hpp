@@ -46,6 +46,8 @@ class Lab {
   static Lab deterministic(std::uint32_t blocked = 0) {
     return Lab(deterministic_cpu_backend(), sizeof(float), blocked);
   }
+  /// Any backend of floats, also one whose memory is a device's: operands are copied in and results out.
+  static Lab of(std::shared_ptr<Backend> backend) { return Lab(std::move(backend), sizeof(float), 0); }
   static Lab reference() { return Lab(reference_backend<double>(), sizeof(double), 0); }
   static Lab reference_float() { return Lab(reference_backend<float>(), sizeof(float), 0); }
 
@@ -86,12 +88,16 @@ class Lab {
   std::uint32_t activations() const { return activations_; }
 
  private:
-  Lab(std::unique_ptr<Backend> backend, std::size_t real_bytes, std::uint32_t blocked)
+  Lab(std::shared_ptr<Backend> backend, std::size_t real_bytes, std::uint32_t blocked)
       : backend_(std::move(backend)), real_bytes_(real_bytes), blocked_(blocked) {}
   Held hold(const Signature& of, LayoutPtr layout) const;
   Held as_a_convolution_leaves_it(const Held& image) const;
+  /// Runs a kernel where its memory is; everything is brought there and back.
+  void run_kernel(Kernel& kernel, std::span<void* const> inputs, const std::vector<Held>& operands,
+                  std::span<void* const> outputs, const std::vector<Held>& results,
+                  tensor::Buffer& scratch) const;
 
-  std::unique_ptr<Backend> backend_;
+  std::shared_ptr<Backend> backend_;
   std::size_t real_bytes_;
   std::uint32_t blocked_, activations_ = 0;
   Images order_ = Images::as_a_convolution_leaves_it;
@@ -103,8 +109,12 @@ Shape random_shape(Random& random, std::size_t rank);
 /// What a test computes on either backend.
 using Computation = std::function<std::vector<Tensor>(Lab&)>;
 
-/// Requires that the cpu backend gives what the reference gives, for every arrangement of the activations;
-/// `tolerance` is relative to the largest value of a tensor, or to 1 when that is larger.
+/// Calls use(lab) for each backend, and each arrangement of so many activations, that this program holds
+/// against the reference. Each program has its own.
+void each_subject(std::uint32_t activations, const std::function<void(Lab)>& use);
+
+/// Requires that each subject gives what the reference gives; `tolerance` is relative to the largest value of
+/// a tensor, or to 1 when that is larger.
 void agree(const Computation& computation, double tolerance = 2e-5);
 
 void require_close(const Tensor& actual, const Tensor& expected, double tolerance);

@@ -1,0 +1,13 @@
+// The kernels of common/ops/cuda run on the host, thread by thread: their formulas, their indices and their
+// bounds are tested where no GPU is. Libraries and the device's own order are not. Test code of one thread.
+#pragma once
+
+#include <memory>
+
+#include "common/ops/backend.hpp"
+
+namespace trainyard::ops {
+
+std::unique_ptr<Backend> cuda_on_host_backend();
+
+}  // namespace trainyard::ops

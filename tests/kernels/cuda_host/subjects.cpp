@@ -1,0 +1,12 @@
+// What kernels_cuda_host_test holds against the reference: the GPU's kernels, run on the host.
+#include "tests/kernels/cuda_host/backend.hpp"
+#include "tests/kernels/lab.hpp"
+
+namespace trainyard::ops {
+
+void each_subject(std::uint32_t, const std::function<void(Lab)>& use) {
+  static const std::shared_ptr<Backend> backend = cuda_on_host_backend();
+  use(Lab::of(backend));
+}
+
+}  // namespace trainyard::ops
