@@ -19,29 +19,33 @@ enum Scratch : int { kPartWeights = 1000, kPartBias, kPad };
 
 struct Geometry {
   Desc x, w, b, y;
+  bool bias = false;
   Dims stride, dilation, begin, end;
 
   GradWeights::primitive_desc prepare() const {
     const auto kind = dnnl::prop_kind::forward_training;
-    const bool bias = b.dims().size() == 1;
-    const auto hint = bias ? Forward::desc(kind, kDirect, x, w, b, y, stride, dilation, begin, end)
-                           : Forward::desc(kind, kDirect, x, w, y, stride, dilation, begin, end);
-    const auto desc = bias ? GradWeights::desc(kDirect, x, w, b, y, stride, dilation, begin, end)
-                           : GradWeights::desc(kDirect, x, w, y, stride, dilation, begin, end);
-    return {desc, attributes(), engine(), Forward::primitive_desc(hint, attributes(), engine())};
+    if (!bias)
+      return described_grad<GradWeights>(
+          attributes(),
+          described<Forward>(attributes(), kind, kDirect, x, w, y, stride, dilation, begin, end), kDirect, x,
+          w, y, stride, dilation, begin, end);
+    return described_grad<GradWeights>(
+        attributes(),
+        described<Forward>(attributes(), kind, kDirect, x, w, b, y, stride, dilation, begin, end), kDirect, x,
+        w, b, y, stride, dilation, begin, end);
   }
 };
 
 /// The first samples of a tensor, as they lie in the whole.
 Desc samples(const Desc& whole, std::int64_t count) {
-  Dims dims = whole.dims();
+  Dims dims = dims_of(whole);
   Dims from(dims.size(), 0);
   dims[0] = count;
   return whole.submemory_desc(dims, from);
 }
 
 std::size_t floats_a_sample(const Desc& whole) {
-  return whole.get_size() / sizeof(float) / static_cast<std::size_t>(whole.dims()[0]);
+  return whole.get_size() / sizeof(float) / static_cast<std::size_t>(dims_of(whole)[0]);
 }
 
 class ChunkedGradWeights final : public ArrangedKernel {
@@ -56,8 +60,9 @@ class ChunkedGradWeights final : public ArrangedKernel {
     const OneThread alone;  // what is prepared meanwhile works on one thread, whoever runs it
     Geometry geometry{any_desc(x),
                       any_desc(w),
-                      bias ? db : Desc(),
+                      db,
                       any_desc(y),
+                      bias,
                       {a.stride_height, a.stride_width},
                       {a.dilation_height - 1, a.dilation_width - 1},
                       {a.pad_top, a.pad_left},
