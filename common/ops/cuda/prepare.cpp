@@ -102,8 +102,9 @@ Result<KernelPtr> build(const Operation& op, Queue& queue) {
     auto kernel = family(op, queue);
     if (!kernel || *kernel) return kernel;
   }
-  for (const auto family : {elementwise_kernel, batch_norm_kernel, pool_kernel, movement_kernel, index_kernel,
-                            along_kernel, reduce_kernel, norm_kernel, loss_kernel, bag_kernel, resize_kernel, crf_kernel})
+  for (const auto family :
+       {elementwise_kernel, batch_norm_kernel, pool_kernel, movement_kernel, index_kernel, along_kernel,
+        reduce_kernel, norm_kernel, loss_kernel, bag_kernel, resize_kernel, crf_kernel})
     if (auto kernel = family(op, queue)) return kernel;
   return Error{Errc::refused, format("the GPU has no kernel for {} of {} {}", name_of(op.kind),
                                      op.inputs.empty() ? "" : name_of(op.inputs[0].type),
