@@ -9,6 +9,7 @@
 #include "common/base/text.hpp"
 #include "common/graph/freeze.hpp"
 #include "common/graph/fuse.hpp"
+#include "common/graph/join_heads.hpp"
 #include "common/graph/prepare.hpp"
 #include "common/ops/deterministic.hpp"
 
@@ -127,6 +128,7 @@ class BoundNetwork final : public Network {
     if (const Status folded = fold(graph); !folded) return folded;
     fold_batch_norm(graph);
     fuse(graph, false);
+    join_heads(graph);
     if (const Status done = add_prediction(graph, options_.loss); !done) return done;
     drop_unused(graph);
     inference_ = std::make_unique<Programs>(std::move(graph), *backend_);

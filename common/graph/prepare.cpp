@@ -2,6 +2,7 @@
 
 #include "common/graph/autodiff.hpp"
 #include "common/graph/fuse.hpp"
+#include "common/graph/join_heads.hpp"
 #include "common/graph/recompute.hpp"
 
 namespace trainyard::graph {
@@ -10,6 +11,7 @@ Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint
                              const TrainingPasses& passes) {
   Graph graph = training_graph(model, seed);
   fuse(graph, true);
+  join_heads(graph);
   const std::size_t forward = graph.nodes.size();
   if (const Status done = differentiate(graph, loss, passes.rows); !done) return done.error();
   if (passes.low_memory) recompute(graph, forward);
@@ -19,6 +21,7 @@ Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint
 Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss) {
   Graph graph = inference_graph(model);
   fuse(graph, false);
+  join_heads(graph);
   if (const Status done = add_prediction(graph, loss); !done) return done.error();
   return graph;
 }

@@ -122,6 +122,10 @@ const char* name_of(Kind kind) {
       return "attention";
     case Kind::attention_grad:
       return "attention_grad";
+    case Kind::self_attention:
+      return "self_attention";
+    case Kind::self_attention_grad:
+      return "self_attention_grad";
     case Kind::crf_loss:
       return "crf_loss";
     case Kind::viterbi:

@@ -114,9 +114,13 @@ enum class Kind : std::uint8_t {
               // T, E],
               // log-sum-exp [N, h, T]; scores are scaled by alpha (Vaswani and others, 2017, section 3.2.1);
               // y is 0 where all scores are minus infinity
-  attention_grad,  // (q, k, v, mask?, y, log-sum-exp, dy) -> dq, dk, dv
-  crf_loss,        // (emissions [N, T, K], transitions [K+2, K+2], tags i32 [N, T], lengths i32 [N]?) ->
-                   // demissions, dtransitions, Outcome; Lample and others, 2016, section 2.2; transitions are
+  attention_grad,       // (q, k, v, mask?, y, log-sum-exp, dy) -> dq, dk, dv
+  self_attention,       // (x [N, T, 3 F], mask?) -> y [N, T, F], log-sum-exp [N, h, T]; attention of `groups`
+                        // heads h, whose
+                        // q, k and v lie side by side in x, the heads side by side in each third and in y
+  self_attention_grad,  // (x, mask?, y, log-sum-exp, dy) -> dx
+  crf_loss,             // (emissions [N, T, K], transitions [K+2, K+2], tags i32 [N, T], lengths i32 [N]?) ->
+  // demissions, dtransitions, Outcome; Lample and others, 2016, section 2.2; transitions are
   // [from, to], K is begin, K+1 is end. A sequence of length 0 does not count; one is correct when
   // each of its tags is the most probable of its time
   viterbi,  // (emissions, transitions, lengths?) -> tags i32 [N, T], the best path; 0 behind the length

@@ -88,6 +88,10 @@ Work sequence_work(Kind kind, std::span<const Signature> in, std::span<const Sig
     case Kind::attention_grad:
       // The scores again, then five products of their size.
       return {2.5 * attention_cost(in[0], in[1], in[2]), 8 * count(in, 5) * extent(in[1], 2)};
+    case Kind::self_attention:
+      return {2 * count(out[0]) * extent(in[0], 1), 5 * count(out[1]) * extent(in[0], 1)};
+    case Kind::self_attention_grad:
+      return {5 * count(in, 2) * extent(in[0], 1), 8 * count(in, 3) * extent(in[0], 1)};
     case Kind::crf_loss:
       return {0, 8 * count(in[0]) * extent(in[0], 2)};
     case Kind::viterbi:
@@ -114,6 +118,8 @@ Work work_of(Kind kind, const Attributes& a, std::span<const Signature> in, std:
     case Kind::recurrent_grad:
     case Kind::attention:
     case Kind::attention_grad:
+    case Kind::self_attention:
+    case Kind::self_attention_grad:
     case Kind::crf_loss:
     case Kind::viterbi:
       return sequence_work(kind, in, out);

@@ -55,6 +55,14 @@ bool sequence_gradient(Reverse& reverse, const Node& node) {
     case Kind::attention:
       attention(reverse, node, reverse.gradient_of(node.outputs[0]));
       return true;
+    case Kind::self_attention:
+      if (reverse.wanted(node.inputs[0]))
+        reverse.contribute(node.inputs[0],
+                           reverse.add(Kind::self_attention_grad, node.attributes,
+                                       {node.inputs[0], at(node.inputs, 1), node.outputs[0], node.outputs[1],
+                                        reverse.gradient_of(node.outputs[0])},
+                                       reverse.signature(node.inputs[0])));
+      return true;
     case Kind::embedding_bag:
       if (reverse.as_rows(node.inputs[0]))
         reverse.contribute_rows(node.inputs[0], Kind::embedding_bag_grad_rows, node.attributes,

@@ -32,14 +32,30 @@ void multiply(const float* a, std::int64_t a_step, std::int64_t rows, std::int64
 }
 
 struct Sizes {
-  Sizes(const Shape& q, const Shape& v, const Operand* mask_operand)
-      : maps(q[0] * q[1]), heads(q[1]), queries(q[2]), keys(v[2]), depth(q[3]), width(v[3]) {
+  /// Of attention and its gradient.
+  static Sizes apart(const Operation& op) {
+    const Shape &q = op.inputs[0].shape, &v = op.inputs[2].shape;
+    return Sizes({q[0], q[1], q[2], v[2]}, q[3], v[3], op, 3);
+  }
+  /// Of self_attention and its gradient.
+  static Sizes together(const Operation& op) {
+    const Shape& x = op.inputs[0].shape;
+    const std::int64_t heads = op.attributes.groups, depth = x[2] / 3 / heads;
+    return Sizes({x[0], heads, x[1], x[1]}, depth, depth, op, 1);
+  }
+  Sizes(const std::array<std::int64_t, 4>& extents, std::int64_t q_width, std::int64_t v_width,
+        const Operation& op, std::size_t mask_index)
+      : maps(extents[0] * extents[1]),
+        heads(extents[1]),
+        queries(extents[2]),
+        keys(extents[3]),
+        depth(q_width),
+        width(v_width) {
     block = std::clamp<std::int64_t>(kBlockScores / std::max<std::int64_t>(keys, 1), 12, kBlockQueries);
     block = std::min(block, queries);
-    if (mask_operand == nullptr || mask_operand->layout == nullptr) return;
-    masked = true;
-    const Shape& mask = mask_operand->shape;
-    const std::array<std::int64_t, 4> extents{q[0], heads, queries, keys};
+    masked = present(op.inputs, mask_index);
+    if (!masked) return;
+    const Shape& mask = op.inputs[mask_index].shape;
     std::int64_t stride = 1;
     for (std::size_t back = 0; back < mask.rank(); ++back) {
       const std::int64_t extent = mask[mask.rank() - 1 - back];
@@ -74,11 +90,58 @@ class Room {
 
 std::int64_t packed(std::int64_t k, std::int64_t columns) { return lanes::table().packed_floats(k, columns); }
 
+/// Rows of one head.
+template <typename T>
+struct Rows {
+  T* at;
+  std::int64_t step;
+  Rows from(std::int64_t row) const { return {at + row * step, step}; }
+};
+
+/// Where the heads of a tensor lie: [N, h, T, D], or side by side in rows of `columns` values, from `first`
+/// on.
+struct Placement {
+  static Placement apart(std::int64_t heads, std::int64_t steps, std::int64_t width) {
+    return {heads, heads * steps * width, steps * width, width, 0};
+  }
+  static Placement together(const Sizes& sizes, std::int64_t columns, std::int64_t first) {
+    return {sizes.heads, sizes.queries * columns, sizes.depth, columns, first};
+  }
+  Rows<const float> of(const void* data, std::int64_t map) const {
+    return {static_cast<const float*>(data) + offset(map), step};
+  }
+  Rows<float> in(void* data, std::int64_t map) const {
+    return {static_cast<float*>(data) + offset(map), step};
+  }
+  std::int64_t offset(std::int64_t map) const { return map / heads * sample + map % heads * head + first; }
+  std::int64_t heads = 1, sample = 0, head = 0, step = 0, first = 0;
+};
+
+/// Operands and results of a run, whatever the kind.
+struct Places {
+  Places(const Sizes& s, bool side_by_side) : together(side_by_side) {
+    const std::int64_t third = s.heads * s.depth;
+    q = together ? Placement::together(s, 3 * third, 0) : Placement::apart(s.heads, s.queries, s.depth);
+    k = together ? Placement::together(s, 3 * third, third) : Placement::apart(s.heads, s.keys, s.depth);
+    v = together ? Placement::together(s, 3 * third, 2 * third) : Placement::apart(s.heads, s.keys, s.width);
+    y = together ? Placement::together(s, third, 0) : Placement::apart(s.heads, s.queries, s.width);
+  }
+  /// Number `index` of q, k, v, mask, y, log-sum-exp, dy among the operands.
+  std::size_t operand(std::size_t index) const { return !together ? index : index < 3 ? 0 : index - 2; }
+  /// Number `index` of dq, dk, dv among the results.
+  std::size_t result(std::size_t index) const { return together ? 0 : index; }
+  bool together;
+  Placement q, k, v, y;
+};
+
 /// What both directions share: scratch memory a thread, heads dealt to threads.
 class Heads : public Kernel {
  protected:
-  Heads(const Operation& op, const Sizes& sizes)
-      : sizes_(sizes), scale_(static_cast<float>(op.attributes.alpha)), threads_(omp_get_max_threads()) {
+  Heads(const Operation& op, bool together)
+      : sizes_(together ? Sizes::together(op) : Sizes::apart(op)),
+        places_(sizes_, together),
+        scale_(static_cast<float>(op.attributes.alpha)),
+        threads_(omp_get_max_threads()) {
     for (const Signature& of : op.outputs) outputs_.push_back(plain_layout(of.shape, DType::f32));
   }
   void reserve(std::int64_t floats) {
@@ -92,8 +155,12 @@ class Heads : public Kernel {
     for (std::int64_t map = 0; map < sizes_.maps; ++map)
       work(map, static_cast<float*>(scratch) + omp_get_thread_num() * room_);
   }
+  const float* mask(std::span<void* const> inputs) const {
+    return sizes_.masked ? static_cast<const float*>(inputs[places_.operand(3)]) : nullptr;
+  }
 
   const Sizes sizes_;
+  const Places places_;
   const float scale_;
 
  private:
@@ -101,33 +168,39 @@ class Heads : public Kernel {
   std::int64_t room_ = 0;
 };
 
+void multiply(const Rows<const float>& a, std::int64_t rows, std::int64_t k, const float* packed,
+              std::int64_t columns, const Rows<float>& c, bool add) {
+  multiply(a.at, a.step, rows, k, packed, columns, c.at, c.step, add);
+}
+
 class Attention final : public Heads {
  public:
-  explicit Attention(const Operation& op)
-      : Heads(op, {op.inputs[0].shape, op.inputs[2].shape, op.inputs.size() > 3 ? &op.inputs[3] : nullptr}) {
+  Attention(const Operation& op, bool together) : Heads(op, together) {
     reserve(Parts(sizes_, nullptr).floats);
   }
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) override {
     const Sizes& s = sizes_;
-    const auto *const q = static_cast<const float*>(inputs[0]),
-                      *const k = static_cast<const float*>(inputs[1]),
-                      *const v = static_cast<const float*>(inputs[2]),
-                      *const mask = s.masked ? static_cast<const float*>(inputs[3]) : nullptr;
-    auto *const y = static_cast<float*>(outputs[0]), *const whole = static_cast<float*>(outputs[1]);
+    const float* const mask_values = mask(inputs);
+    auto* const whole = static_cast<float*>(outputs[1]);
     each_head(scratch, [&](std::int64_t map, float* room) {
       const Parts at(s, room);
-      lanes::table().pack_columns(k + map * s.keys * s.depth, s.depth, s.depth, s.keys, at.k);
-      lanes::table().pack_rows(v + map * s.keys * s.width, s.width, s.keys, s.width, at.v);
+      const auto q = places_.q.of(inputs[places_.operand(0)], map),
+                 k = places_.k.of(inputs[places_.operand(1)], map),
+                 v = places_.v.of(inputs[places_.operand(2)], map);
+      const auto y = places_.y.in(outputs[0], map);
+      lanes::table().pack_columns(k.at, k.step, s.depth, s.keys, at.k);
+      lanes::table().pack_rows(v.at, v.step, s.keys, s.width, at.v);
+      const Rows<float> scores{at.scores, s.keys};
       for (std::int64_t first = 0; first < s.queries; first += s.block) {
-        const std::int64_t count = std::min(s.block, s.queries - first), query = map * s.queries + first;
-        multiply(q + query * s.depth, s.depth, count, s.depth, at.k, s.keys, at.scores, s.keys, false);
+        const std::int64_t count = std::min(s.block, s.queries - first);
+        multiply(q.from(first), count, s.depth, at.k, s.keys, scores, false);
         for (std::int64_t i = 0; i < count; ++i) {
           float top = 0, sum = 0;
-          lanes::table().softmax_scores(at.scores + i * s.keys, s.mask_of(mask, map, first + i),
+          lanes::table().softmax_scores(scores.from(i).at, s.mask_of(mask_values, map, first + i),
                                         static_cast<int>(s.mask_steps[3]), s.keys, scale_, &top, &sum);
-          whole[query + i] = top + std::log(sum);
+          whole[map * s.queries + first + i] = top + std::log(sum);
         }
-        multiply(at.scores, s.keys, count, s.keys, at.v, s.width, y + query * s.width, s.width, false);
+        multiply({scores.at, scores.step}, count, s.keys, at.v, s.width, y.from(first), false);
       }
     });
   }
@@ -146,11 +219,9 @@ class Attention final : public Heads {
   };
 };
 
-/// Operands: q, k, v, mask?, y, log-sum-exp, dy.
 class AttentionGrad final : public Heads {
  public:
-  explicit AttentionGrad(const Operation& op)
-      : Heads(op, {op.inputs[0].shape, op.inputs[2].shape, &op.inputs[3]}) {
+  AttentionGrad(const Operation& op, bool together) : Heads(op, together) {
     reserve(Parts(sizes_, nullptr).floats);
   }
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) override {
@@ -178,37 +249,37 @@ class AttentionGrad final : public Heads {
             const Parts& at) const {
     const Sizes& s = sizes_;
     const lanes::Table& table = lanes::table();
-    const auto in = [&](std::size_t index, std::int64_t floats) {
-      return static_cast<const float*>(inputs[index]) + map * floats;
+    const auto in = [&](const Placement& place, std::size_t index) {
+      return place.of(inputs[places_.operand(index)], map);
     };
-    const auto out = [&](std::size_t index, std::int64_t floats) {
-      return static_cast<float*>(outputs[index]) + map * floats;
-    };
-    const float *const q = in(0, s.queries * s.depth), *const k = in(1, s.keys * s.depth),
-                       *const v = in(2, s.keys * s.width), *const y = in(4, s.queries * s.width),
-                       *const whole = in(5, s.queries), *const dy = in(6, s.queries * s.width);
-    const auto* const mask = s.masked ? static_cast<const float*>(inputs[3]) : nullptr;
-    float *const dq = out(0, s.queries * s.depth), *const dk = out(1, s.keys * s.depth),
-                 *const dv = out(2, s.keys * s.width);
-    table.pack_columns(k, s.depth, s.depth, s.keys, at.k_columns);
-    table.pack_columns(v, s.width, s.width, s.keys, at.v_columns);
-    table.pack_rows(k, s.depth, s.keys, s.depth, at.k_rows);
+    const auto q = in(places_.q, 0), k = in(places_.k, 1), v = in(places_.v, 2), y = in(places_.y, 4),
+               dy = in(places_.y, 6);
+    const auto* const whole = static_cast<const float*>(inputs[places_.operand(5)]) + map * s.queries;
+    const float* const mask_values = mask(inputs);
+    const auto dq = places_.q.in(outputs[places_.result(0)], map),
+               dk = places_.k.in(outputs[places_.result(1)], map),
+               dv = places_.v.in(outputs[places_.result(2)], map);
+    const Rows<float> p{at.p, s.keys}, ds{at.ds, s.keys};
+    table.pack_columns(k.at, k.step, s.depth, s.keys, at.k_columns);
+    table.pack_columns(v.at, v.step, s.width, s.keys, at.v_columns);
+    table.pack_rows(k.at, k.step, s.keys, s.depth, at.k_rows);
     for (std::int64_t first = 0; first < s.queries; first += s.block) {
       const std::int64_t count = std::min(s.block, s.queries - first);
-      const float *const q_block = q + first * s.depth, *const dy_block = dy + first * s.width;
-      multiply(q_block, s.depth, count, s.depth, at.k_columns, s.keys, at.p, s.keys, false);
-      multiply(dy_block, s.width, count, s.width, at.v_columns, s.keys, at.ds, s.keys, false);
+      const auto q_block = q.from(first), dy_block = dy.from(first);
+      multiply(q_block, count, s.depth, at.k_columns, s.keys, p, false);
+      multiply(dy_block, count, s.width, at.v_columns, s.keys, ds, false);
       for (std::int64_t i = 0; i < count; ++i)
-        table.softmax_scores_grad(at.p + i * s.keys, at.ds + i * s.keys, s.mask_of(mask, map, first + i),
+        table.softmax_scores_grad(p.from(i).at, ds.from(i).at, s.mask_of(mask_values, map, first + i),
                                   static_cast<int>(s.mask_steps[3]), s.keys, scale_, whole[first + i],
-                                  y + (first + i) * s.width, dy_block + i * s.width, s.width);
-      multiply(at.ds, s.keys, count, s.keys, at.k_rows, s.depth, dq + first * s.depth, s.depth, false);
-      table.pack_rows(dy_block, s.width, count, s.width, at.dy_rows);
-      table.pack_rows(q_block, s.depth, count, s.depth, at.q_rows);
-      table.transpose(at.p, s.keys, count, s.keys, at.turned, count);
-      multiply(at.turned, count, s.keys, count, at.dy_rows, s.width, dv, s.width, first > 0);
-      table.transpose(at.ds, s.keys, count, s.keys, at.turned, count);
-      multiply(at.turned, count, s.keys, count, at.q_rows, s.depth, dk, s.depth, first > 0);
+                                  y.from(first + i).at, dy_block.from(i).at, s.width);
+      multiply({ds.at, ds.step}, count, s.keys, at.k_rows, s.depth, dq.from(first), false);
+      table.pack_rows(dy_block.at, dy_block.step, count, s.width, at.dy_rows);
+      table.pack_rows(q_block.at, q_block.step, count, s.depth, at.q_rows);
+      const Rows<const float> turned{at.turned, count};
+      table.transpose(p.at, p.step, count, s.keys, at.turned, count);
+      multiply(turned, s.keys, count, at.dy_rows, s.width, dv, first > 0);
+      table.transpose(ds.at, ds.step, count, s.keys, at.turned, count);
+      multiply(turned, s.keys, count, at.q_rows, s.depth, dk, first > 0);
     }
   }
 };
@@ -216,12 +287,14 @@ class AttentionGrad final : public Heads {
 }  // namespace
 
 std::unique_ptr<Kernel> attention_kernel(const Operation& op) {
-  if (op.kind != Kind::attention && op.kind != Kind::attention_grad) return nullptr;
+  const bool forward = op.kind == Kind::attention || op.kind == Kind::self_attention;
+  const bool together = op.kind == Kind::self_attention || op.kind == Kind::self_attention_grad;
+  if (!forward && !together && op.kind != Kind::attention_grad) return nullptr;
   if (op.outputs[0].type != DType::f32) return nullptr;
-  for (std::size_t i = 0; i < 3; ++i)
+  for (std::size_t i = 0; i < (together ? 1 : 3); ++i)
     if (op.inputs[i].shape.elements() == 0) return nullptr;
-  if (op.kind == Kind::attention) return over_arranged(op, std::make_unique<Attention>(op), {});
-  return over_arranged(op, std::make_unique<AttentionGrad>(op), {});
+  if (forward) return over_arranged(op, std::make_unique<Attention>(op, together), {});
+  return over_arranged(op, std::make_unique<AttentionGrad>(op, together), {});
 }
 
 }  // namespace trainyard::ops::cpu

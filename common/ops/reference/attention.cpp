@@ -109,10 +109,68 @@ std::unique_ptr<Kernel> attention_grad(const Operation& op) {
   });
 }
 
+/// Attention of heads that are cut out of x, and put back together.
+template <typename Real>
+std::unique_ptr<Kernel> self_attention(const Operation& op) {
+  const bool gradient = op.kind == Kind::self_attention_grad;
+  const Shape x = op.inputs[0].shape;
+  const std::int64_t n = x[0], steps = x[1], heads = op.attributes.groups, depth = x[2] / (3 * heads);
+  const Shape part{n, heads, steps, depth}, whole{n, heads, steps};
+  const auto operand = [](const Shape& shape) { return Operand{shape, plain_layout<Real>(shape)}; };
+  Operation inner{gradient ? Kind::attention_grad : Kind::attention, op.attributes, {}, {part, part, part}};
+  for (int i = 0; i < 3; ++i) inner.inputs.push_back(operand(part));
+  inner.inputs.push_back(present(op.inputs, 1) ? op.inputs[1] : Operand{});
+  if (gradient) {
+    for (const Shape& shape : {part, whole, part}) inner.inputs.push_back(operand(shape));
+  } else {
+    inner.outputs = {part, whole};
+  }
+  const std::shared_ptr<Kernel> kernel = gradient ? attention_grad<Real>(inner) : attention<Real>(inner);
+  // Element (sample, head, step, i) of a part that begins at column `first` of rows of `columns`.
+  const auto each = [=](std::int64_t columns, std::int64_t first, const auto& use) {
+    for (std::int64_t at = 0; at < part.elements(); ++at) {
+      const std::int64_t i = at % depth, step = at / depth % steps, head = at / depth / steps % heads,
+                         sample = at / depth / steps / heads;
+      use(at, (sample * steps + step) * columns + first + head * depth + i);
+    }
+  };
+  const std::int64_t third = heads * depth;
+  return loops<Real>(op, [=](const Operands& at) {
+    const auto size = static_cast<std::size_t>(part.elements());
+    std::vector<Real> in[5], out[3];
+    for (auto& values : in) values.resize(size);
+    for (auto& values : out) values.resize(size);
+    for (std::int64_t k = 0; k < 3; ++k)
+      each(3 * third, k * third,
+           [&](std::int64_t to, std::int64_t from) { in[k][to] = at.in<Real>(0)[from]; });
+    const auto pointer = [](const auto* data) { return const_cast<void*>(static_cast<const void*>(data)); };
+    std::vector<void*> inputs{in[0].data(), in[1].data(), in[2].data(), pointer(at.in<Real>(1))};
+    if (!gradient) {
+      void* const results[] = {out[0].data(), at.out<Real>(1)};
+      if (!present(op.inputs, 1)) inputs.pop_back();
+      kernel->run(inputs, results, nullptr);
+      each(third, 0, [&](std::int64_t from, std::int64_t to) { at.out<Real>(0)[to] = out[0][from]; });
+      return;
+    }
+    each(third, 0, [&](std::int64_t to, std::int64_t from) {
+      in[3][to] = at.in<Real>(2)[from];
+      in[4][to] = at.in<Real>(4)[from];
+    });
+    inputs.insert(inputs.end(), {in[3].data(), pointer(at.in<Real>(3)), in[4].data()});
+    void* const results[] = {out[0].data(), out[1].data(), out[2].data()};
+    kernel->run(inputs, results, nullptr);
+    for (std::int64_t k = 0; k < 3; ++k)
+      each(3 * third, k * third,
+           [&](std::int64_t from, std::int64_t to) { at.out<Real>(0)[to] = out[k][from]; });
+  });
+}
+
 }  // namespace
 
 template <typename Real>
 std::unique_ptr<Kernel> attention_kernel(const Operation& op) {
+  if (op.kind == Kind::self_attention || op.kind == Kind::self_attention_grad)
+    return self_attention<Real>(op);
   if (op.kind == Kind::attention) return attention<Real>(op);
   return attention_grad<Real>(op);
 }

@@ -63,6 +63,8 @@ std::unique_ptr<Kernel> sequence_kernel(const Operation& op) {
       return recurrent_kernel<Real>(op);
     case Kind::attention:
     case Kind::attention_grad:
+    case Kind::self_attention:
+    case Kind::self_attention_grad:
       return attention_kernel<Real>(op);
     case Kind::crf_loss:
     case Kind::viterbi:
