@@ -180,9 +180,6 @@ struct ParameterRule {
   std::optional<bool> freeze;           // neither sent nor updated
 };
 
-/// Of activations and weights in the heavy operators; automatic: the faster of fp32 and bf16, measured.
-enum class Precision : std::uint8_t { fp32, bf16, fp16, automatic };
-
 struct TrainSection {
   std::uint32_t epochs = 10;
   OptimizerSection optimizer;
@@ -191,7 +188,6 @@ struct TrainSection {
   std::uint32_t accumulation = 1;  // batches of a trainer whose gradients make one update
   std::optional<EmaSection> ema;
   std::vector<ParameterRule> parameters;
-  Precision precision = Precision::fp32;
   bool low_memory = false;     // compute activations twice instead of keeping them
   bool deterministic = false;  // the same bits with any number of threads
   std::uint64_t seed = 7;

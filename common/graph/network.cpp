@@ -36,6 +36,7 @@ class Programs {
     programs_.push_front(std::move(*program));
     return programs_.front().get();
   }
+  void forget() { programs_.clear(); }
   const Graph& graph() const { return graph_; }
 
  private:
@@ -174,6 +175,7 @@ class BoundNetwork final : public Network {
       const auto fits =
           static_cast<std::uint32_t>(slice_ * std::uint64_t{kSliceBytes} / (*program)->arena_bytes());
       slice_ = std::max(fits / 4 * 4, std::min(slice_, 4u));
+      inference_->forget();  // a frozen network's weights would be arranged in both
       program = inference_->of(slice_);
       if (!program) return program.error();
     }

@@ -96,11 +96,9 @@ enum class Kind : std::uint8_t {
   embedding_bag,  // (table [V, D], ids i32 [L], offsets i32 [N]) -> y [N, D], sum or mean (`reduction`) of
                   // the rows of a bag; ids below 0 are padding, an empty bag gives 0
   embedding_bag_grad,  // (dy, ids, offsets) -> dtable; sums in the order of ids
-  // The same gradients as the rows that have one, of a table of `size` rows: (ids i32 [L], rows [L, ...],
-  // count
-  // i32 [1]), ids ascending, none twice; behind `count` ids are -1 and rows 0. Sums in the order of the
-  // operand
-  // ids, of which there are L.
+  // The same gradients as the rows that have one, of a table of `size` rows: ids i32 [L], rows [L, ...] and
+  // count i32 [1]. Ids ascend, none twice; behind `count` they are -1 and rows 0. Sums in the order of the
+  // operand ids, of which there are L.
   embedding_bag_grad_rows,  // (dy, ids, offsets) -> ids, rows, count
   gather_grad_rows,         // (dy, index) -> ids, rows, count; of a gather along axis 0
   merge_rows,  // (ids, rows, count, ids, rows, count...) -> ids, rows, count; L is the sum of theirs
@@ -110,14 +108,12 @@ enum class Kind : std::uint8_t {
   // begins at the length; the workspace is empty unless `workspace`
   recurrent_grad,  // (x, w, r, b?, lengths?, h0?, c0?, y, workspace, dy?, dh?, dc?) -> dx, dw, dr, db?, dh0?,
                    // dc0?
-  attention,  // (q [N, h, T, D], k [N, h, S, D], v [N, h, S, E], mask f32? added to the scores) -> y [N, h,
-              // T, E],
-              // log-sum-exp [N, h, T]; scores are scaled by alpha (Vaswani and others, 2017, section 3.2.1);
-              // y is 0 where all scores are minus infinity
-  attention_grad,       // (q, k, v, mask?, y, log-sum-exp, dy) -> dq, dk, dv
-  self_attention,       // (x [N, T, 3 F], mask?) -> y [N, T, F], log-sum-exp [N, h, T]; attention of `groups`
-                        // heads h, whose
-                        // q, k and v lie side by side in x, the heads side by side in each third and in y
+  attention,       // (q [N, h, T, D], k [N, h, S, D], v [N, h, S, E], mask f32?) -> y [N, h, T, E],
+                   // log-sum-exp [N, h, T]; the mask is added to the scores, which are scaled by alpha
+                   // (Vaswani and others, 2017, section 3.2.1); y is 0 where all are minus infinity
+  attention_grad,  // (q, k, v, mask?, y, log-sum-exp, dy) -> dq, dk, dv
+  self_attention,  // (x [N, T, 3 F], mask?) -> y [N, T, F], log-sum-exp [N, h, T]; attention of `groups`
+                   // heads h. q, k and v lie side by side in x, heads side by side in each and in y
   self_attention_grad,  // (x, mask?, y, log-sum-exp, dy) -> dx
   crf_loss,             // (emissions [N, T, K], transitions [K+2, K+2], tags i32 [N, T], lengths i32 [N]?) ->
   // demissions, dtransitions, Outcome; Lample and others, 2016, section 2.2; transitions are

@@ -40,8 +40,9 @@ function(trainyard_daemon name)
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
-# trainyard_test(<name> SOURCES ... DEPS ... [LABEL unit|kernels|sim|component] [NEEDS binary ...]): a Catch2
-# program in tests/, one CTest test each. NEEDS builds these binaries first (the test starts them).
+# trainyard_test(<name> SOURCES ... DEPS ... [LABEL unit|kernels|sim|component] [NEEDS binary ...] [ARGS pattern ...]): a
+# Catch2 program in tests/, one CTest test each. NEEDS builds these binaries first (the test starts them); ARGS choose
+# its cases, all of them unless given.
 function(trainyard_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;DEPS;NEEDS;ARGS")
   add_executable(${name} ${arg_SOURCES})

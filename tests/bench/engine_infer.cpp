@@ -1,22 +1,18 @@
-// One side of the inference benchmark: predictions of an ONNX file on random images. Reads the number of runs
-// of a round from each line of its input and answers with the milliseconds of a run and a sum of the results;
-// inference.py asks it and its peer in turn.
+// One side of the inference benchmark: predictions of an ONNX file on drawn images; inference.py asks it and
+// its peer in turn.
 //   engine_infer FILE.onnx BATCH
 //   engine_infer FILE.onnx BATCH profile RUNS    prints where the time of so many runs went
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <iostream>
 #include <string>
 
 #include "common/graph/network.hpp"
 #include "common/graph/onnx/onnx.hpp"
 #include "common/graph/profile.hpp"
+#include "tests/bench/rounds.hpp"
 
 namespace trainyard::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 int run(const std::string& path, std::uint32_t batch, int profiled) {
   auto model = graph::import_onnx_file(path, {.batch_max = batch});
@@ -36,16 +32,10 @@ int run(const std::string& path, std::uint32_t batch, int profiled) {
     for (int i = 0; i < profiled; ++i) (*network)->predict(feed, results, &profiler);
     return std::fputs(profiler.table(40).c_str(), stdout), 0;
   }
-  int runs = 0;
-  while (std::cin >> runs) {
-    const auto begin = Clock::now();
-    for (int i = 0; i < runs; ++i) (*network)->predict(feed, results, nullptr);
-    const std::chrono::duration<double, std::milli> took = Clock::now() - begin;
-    double sum = 0;
-    for (std::size_t i = 0; i < results.size(); i += 7) sum += results[i];
-    std::printf("%.6f %.6f\n", took.count() / runs, sum);
-    std::fflush(stdout);
-  }
+  answer_rounds([&] {
+    (*network)->predict(feed, results, nullptr);
+    return static_cast<double>(results[0]);
+  });
   return 0;
 }
 

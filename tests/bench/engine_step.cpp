@@ -1,6 +1,5 @@
 // One side of the engine's benchmark: whole training steps (forward, loss, backward, SGD with momentum or,
-// of a bag of embeddings, Adagrad) of one network on random data. Reads the number of steps of a round from
-// each line of its input and answers with the milliseconds of a step; engine.py asks it and its peer in turn.
+// of a bag of embeddings, Adagrad) of one network on random data; engine.py asks it and its peer in turn.
 //   engine_step NETWORK BATCH
 //   engine_step NETWORK BATCH profile STEPS    prints where the time of so many steps went
 #include <omp.h>
@@ -9,7 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
-#include <iostream>
 #include <string>
 
 #include "common/base/random.hpp"
@@ -18,11 +16,10 @@
 #include "common/graph/profile.hpp"
 #include "common/optim/rows.hpp"
 #include "tests/bench/engine_models.hpp"
+#include "tests/bench/rounds.hpp"
 
 namespace trainyard::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 class Trainer {
  public:
@@ -154,15 +151,7 @@ int run(const std::string& name, std::uint32_t batch, int profiled) {
   }
   Trainer trainer(std::move(*bench), batch);
   if (profiled > 0) return std::fputs(trainer.profile(profiled).c_str(), stdout), 0;
-  int steps = 0;
-  while (std::cin >> steps) {
-    double loss = 0;
-    const auto begin = Clock::now();
-    for (int i = 0; i < steps; ++i) loss = trainer.step();
-    const std::chrono::duration<double, std::milli> took = Clock::now() - begin;
-    std::printf("%.6f %.6f\n", took.count() / steps, loss);
-    std::fflush(stdout);
-  }
+  answer_rounds([&] { return trainer.step(); });
   return 0;
 }
 

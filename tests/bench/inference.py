@@ -36,7 +36,7 @@ def peer(path, batch):
         for _ in range(int(line)):
             result = session.run([output], {name: images})
         took = (time.perf_counter() - begin) * 1000 / int(line)
-        print(took, float(result[0].ravel()[::7].sum()), flush=True)
+        print(took, float(result[0].ravel()[0]), flush=True)
 
 
 def measure(network, batch, threads, options):

@@ -7,13 +7,14 @@ this.
 
 import array
 import math
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-SKIPPED = 77
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import with_torch  # noqa: E402
+
 STEPS, BATCH = 10, 32
 # Relative, of each loss.
 LOSS_TOLERANCE = 1e-4
@@ -192,18 +193,5 @@ def check(program):
     sys.exit(0 if all(good) else 1)
 
 
-def pythons():
-    yield os.environ.get("TRAINYARD_TORCH_PYTHON")
-    yield str(pathlib.Path(__file__).resolve().parents[2] / "build" / "venv" / "bin" / "python")
-    yield sys.executable
-
-
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        check(sys.argv[1])
-    for python in pythons():
-        if python and os.path.exists(python) and subprocess.run(
-                [python, "-c", "import torch"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 0:
-            sys.exit(subprocess.run([python, "-B", "-W", "ignore", __file__, sys.argv[1], "here"]).returncode)
-    print("no Python with PyTorch; TRAINYARD_TORCH_PYTHON names one")
-    sys.exit(SKIPPED)
+    with_torch.main(check)

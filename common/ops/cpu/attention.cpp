@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "common/ops/attention_mask.hpp"
 #include "common/ops/cpu/arrangement.hpp"
 #include "common/ops/cpu/lanes/table.hpp"
 #include "common/ops/cpu/parallel.hpp"
@@ -55,13 +56,7 @@ struct Sizes {
     block = std::min(block, queries);
     masked = present(op.inputs, mask_index);
     if (!masked) return;
-    const Shape& mask = op.inputs[mask_index].shape;
-    std::int64_t stride = 1;
-    for (std::size_t back = 0; back < mask.rank(); ++back) {
-      const std::int64_t extent = mask[mask.rank() - 1 - back];
-      if (extent == extents[3 - back] && extent > 1) mask_steps[3 - back] = stride;
-      stride *= extent;
-    }
+    mask_steps = ops::mask_steps(op.inputs[mask_index].shape, extents);
   }
   const float* mask_of(const float* mask, std::int64_t map, std::int64_t query) const {
     if (!masked) return nullptr;

@@ -3,6 +3,7 @@
 #include "common/ops/cpu/arrangement.hpp"
 #include "common/ops/cpu/box.hpp"
 #include "common/ops/cpu/parallel.hpp"
+#include "common/ops/element_bits.hpp"
 #include "common/ops/reference/map.hpp"
 
 namespace trainyard::ops::cpu {
@@ -175,7 +176,7 @@ std::unique_ptr<Kernel> pad(const Operation& op) {
   auto kernel = std::make_unique<Boxes>(op, order);
   const Grid x(order, op.inputs[0].shape), y(order, op.outputs[0].shape);
   const Kept kept(op.attributes, x, y);
-  kernel->filled_with(reference::bits_of<float>(op.outputs[0].type, op.attributes.alpha));
+  kernel->filled_with(element_bits<float>(op.outputs[0].type, op.attributes.alpha));
   kernel->add(0, Box(kernel->size(), kept.extents, x.strides, kept.inner_base, y.strides, kept.outer_base));
   return over_arranged(op, std::move(kernel), order);
 }

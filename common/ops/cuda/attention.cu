@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/ops/arithmetic.hpp"
+#include "common/ops/attention_mask.hpp"
 #include "common/ops/cuda/gemm.hpp"
 #include "common/ops/cuda/group.hpp"
 #include "common/ops/cuda/kernel.hpp"
@@ -21,15 +22,8 @@ struct Sizes {
         std::max<std::int64_t>(1, kScoresMax / std::max<std::int64_t>(1, queries * keys));
     together = std::max<std::int64_t>(1, std::min(maps, room));
     if (operand == nullptr || operand->layout == nullptr) return;
-    const Shape& mask = operand->shape;
-    const std::int64_t extents[] = {q[0], heads, queries, keys};
-    std::int64_t stride = 1;
-    for (std::size_t back = 0; back < mask.rank(); ++back) {
-      const std::size_t axis = 3 - back;
-      const std::int64_t extent = mask[mask.rank() - 1 - back];
-      if (extent == extents[axis] && extent > 1) strides[axis] = stride;
-      stride *= extent;
-    }
+    const auto steps = mask_steps(operand->shape, {q[0], heads, queries, keys});
+    std::copy(steps.begin(), steps.end(), strides);
   }
   __device__ std::int64_t mask_at(std::int64_t map, std::int64_t i, std::int64_t j) const {
     return map / heads * strides[0] + map % heads * strides[1] + i * strides[2] + j * strides[3];

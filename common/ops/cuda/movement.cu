@@ -5,6 +5,7 @@
 #include "common/ops/cuda/kernel.hpp"
 #include "common/ops/cuda/numbers.hpp"
 #include "common/ops/cuda/walk.hpp"
+#include "common/ops/element_bits.hpp"
 
 namespace trainyard::ops::cuda {
 namespace {
@@ -227,30 +228,11 @@ struct PadEach {
   }
 };
 
-/// The bits of a number as an element of `type`, in the low end.
-std::uint64_t bits_of(DType type, double value) {
-  switch (type) {
-    case DType::f32:
-      return std::bit_cast<std::uint32_t>(static_cast<float>(value));
-    case DType::bf16:
-      return tensor::bf16_from_float(static_cast<float>(value));
-    case DType::f16:
-      return tensor::f16_from_float(static_cast<float>(value));
-    case DType::i32:
-      return static_cast<std::uint64_t>(whole_from<std::int32_t>(value));
-    case DType::i64:
-      return static_cast<std::uint64_t>(whole_from<std::int64_t>(value));
-    case DType::u8:
-      return whole_from<std::uint8_t>(value);
-  }
-  return 0;
-}
-
 KernelPtr pad(const Operation& op, Queue& queue) {
   PadWalk walk;
   if (!pad_walk(op.attributes, op.inputs[0].shape, op.outputs[0].shape, walk)) return nullptr;
   const std::int64_t count = op.outputs[0].shape.elements();
-  const std::uint64_t constant = bits_of(op.outputs[0].type, op.attributes.alpha);
+  const std::uint64_t constant = element_bits<float>(op.outputs[0].type, op.attributes.alpha);
   return by_size(op.outputs[0].type, [&]<typename T>(T) -> KernelPtr {
     return closure(op, [=, &queue](const At& at) {
       each(queue, count, PadEach<T>{walk, static_cast<T>(constant), at.in<T>(0), at.out<T>(0)});

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/ops/attention_mask.hpp"
 #include "common/ops/reference/reference.hpp"
 
 // scores = alpha q k^T + mask, p = softmax of each row, y = p v (Vaswani and others, Attention Is All You
@@ -13,22 +14,14 @@ struct Sizes {
   Sizes(const Shape& q, const Shape& v, const Operand* mask_operand)
       : maps(q[0] * q[1]), heads(q[1]), queries(q[2]), keys(v[2]), depth(q[3]), width(v[3]) {
     if (mask_operand == nullptr || mask_operand->layout == nullptr) return;
-    const Shape& mask = mask_operand->shape;
-    const std::int64_t extents[] = {q[0], heads, queries, keys};
-    std::int64_t stride = 1;
-    for (std::size_t back = 0; back < mask.rank(); ++back) {
-      const std::size_t axis = 3 - back;
-      const std::int64_t extent = mask[mask.rank() - 1 - back];
-      if (extent == extents[axis] && extent > 1) strides[axis] = stride;
-      stride *= extent;
-    }
+    strides = mask_steps(mask_operand->shape, {q[0], heads, queries, keys});
     masked = true;
   }
   std::int64_t mask_at(std::int64_t map, std::int64_t i, std::int64_t j) const {
     return map / heads * strides[0] + map % heads * strides[1] + i * strides[2] + j * strides[3];
   }
   std::int64_t maps, heads, queries, keys, depth, width;
-  std::int64_t strides[4] = {};  // of the mask; 0 where it is stretched
+  std::array<std::int64_t, 4> strides{};  // of the mask; 0 where it is stretched
   bool masked = false;
 };
 

@@ -105,8 +105,8 @@ template <typename Real>
 std::unique_ptr<Kernel> one_hot(const Operation& op) {
   const Lines y(op.outputs[0].shape, op.attributes.axis);
   const DType type = op.outputs[0].type;
-  const std::uint64_t on = bits_of<Real>(type, op.attributes.beta),
-                      off = bits_of<Real>(type, op.attributes.alpha);
+  const std::uint64_t on = element_bits<Real>(type, op.attributes.beta),
+                      off = element_bits<Real>(type, op.attributes.alpha);
   return by_size<Real>(type, [&]<typename T>(T) {
     return by_index(op.inputs[0].type, [&]<typename I>(I) {
       return loops<Real>(op, [=](const Operands& at) {

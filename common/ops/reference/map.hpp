@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "common/ops/arithmetic.hpp"
+#include "common/ops/element_bits.hpp"
 #include "common/ops/reference/reference.hpp"
 #include "common/tensor/half.hpp"
 
@@ -89,27 +90,6 @@ std::unique_ptr<Kernel> by_size(DType type, Make&& make) {
     default:
       return make(std::uint64_t{});
   }
-}
-
-/// The bits of a number as an element of `type`, in the low end.
-template <typename Real>
-std::uint64_t bits_of(DType type, double value) {
-  switch (type) {
-    case DType::f32:
-      if constexpr (sizeof(Real) == 8) return std::bit_cast<std::uint64_t>(static_cast<double>(value));
-      return std::bit_cast<std::uint32_t>(static_cast<float>(value));
-    case DType::bf16:
-      return tensor::bf16_from_float(static_cast<float>(value));
-    case DType::f16:
-      return tensor::f16_from_float(static_cast<float>(value));
-    case DType::i32:
-      return static_cast<std::uint64_t>(whole_from<std::int32_t>(value));
-    case DType::i64:
-      return static_cast<std::uint64_t>(whole_from<std::int64_t>(value));
-    case DType::u8:
-      return whole_from<std::uint8_t>(value);
-  }
-  return 0;
 }
 
 /// make(index type{}), of an operand that is i32 or i64.

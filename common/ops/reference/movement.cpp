@@ -114,7 +114,7 @@ template <typename Real>
 std::unique_ptr<Kernel> pad(const Operation& op) {
   const PadMap map(op.attributes, op.inputs[0].shape, op.outputs[0].shape);
   const std::int64_t count = op.outputs[0].shape.elements();
-  const std::uint64_t constant = bits_of<Real>(op.outputs[0].type, op.attributes.alpha);
+  const std::uint64_t constant = element_bits<Real>(op.outputs[0].type, op.attributes.alpha);
   return by_size<Real>(op.outputs[0].type, [&]<typename T>(T) {
     return loops<Real>(op, [=](const Operands& at) {
       for (std::int64_t i = 0; i < count; ++i) {

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 
-SKIPPED = 77
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+import with_torch  # noqa: E402
+
 WEIGHTS, BIASES, STEPS = 900, 100, 100
 JOB = "name: steps\ndata: {{source: {{path: x}}}}\nmodel: {{layers: [relu]}}\ntrain:\n  epochs: 10\n{}"
 
@@ -125,18 +127,5 @@ def check(program):
     sys.exit(1 if failed else 0)
 
 
-def pythons():
-    yield os.environ.get("TRAINYARD_TORCH_PYTHON")
-    yield str(pathlib.Path(__file__).resolve().parents[3] / "build" / "venv" / "bin" / "python")
-    yield sys.executable
-
-
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        check(sys.argv[1])
-    for python in pythons():
-        if python and os.path.exists(python) and subprocess.run(
-                [python, "-c", "import torch"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 0:
-            sys.exit(subprocess.run([python, "-B", "-W", "ignore", __file__, sys.argv[1], "here"]).returncode)
-    print("no Python with PyTorch; TRAINYARD_TORCH_PYTHON names one")
-    sys.exit(SKIPPED)
+    with_torch.main(check)
