@@ -80,6 +80,31 @@ std::optional<SliceKind> kind(v1::SliceKind kind) {
   }
 }
 
+v1::Ending kind(Ending ending) {
+  switch (ending) {
+    case Ending::none:
+      return v1::ENDING_NONE;
+    case Ending::done:
+      return v1::ENDING_DONE;
+    case Ending::stopped:
+      return v1::ENDING_STOPPED;
+  }
+  return v1::ENDING_NONE;
+}
+
+std::optional<Ending> kind(v1::Ending ending) {
+  switch (ending) {
+    case v1::ENDING_NONE:
+      return Ending::none;
+    case v1::ENDING_DONE:
+      return Ending::done;
+    case v1::ENDING_STOPPED:
+      return Ending::stopped;
+    default:
+      return std::nullopt;
+  }
+}
+
 bool from_zero(double value) { return std::isfinite(value) && value >= 0; }
 
 Error wrong(const char* field) {
@@ -98,7 +123,7 @@ std::string encode(const DataHeader& header) {
   out.set_sequence(header.sequence);
   out.set_samples(header.samples);
   out.set_checkpoint(header.checkpoint);
-  out.set_last(header.last);
+  out.set_ending(kind(header.ending));
   out.set_epoch(header.epoch);
   out.set_steps_per_epoch(header.steps_per_epoch);
   for (const auto& slice : header.slices) {
@@ -134,6 +159,8 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
   if (in.trainer() >= members_max) return wrong("trainer");
   if (in.shard() >= members_max) return wrong("shard");
   if (in.sequence() > count_max) return wrong("sequence");
+  const auto ending = kind(in.ending());
+  if (!ending) return wrong("ending");
   if (in.epoch() > count_max) return wrong("epoch");
   if (in.steps_per_epoch() > count_max) return wrong("steps_per_epoch");
   if (in.reason().size() > text_bytes_max) return wrong("reason");
@@ -145,7 +172,7 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
                  .sequence = in.sequence(),
                  .samples = in.samples(),
                  .checkpoint = in.checkpoint(),
-                 .last = in.last(),
+                 .ending = *ending,
                  .epoch = in.epoch(),
                  .steps_per_epoch = in.steps_per_epoch(),
                  .slices = {},

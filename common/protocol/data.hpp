@@ -38,16 +38,23 @@ struct SliceInfo {
   friend bool operator==(const SliceInfo&, const SliceInfo&) = default;
 };
 
+/// Whether training ends with a step, and how.
+enum class Ending {
+  none,
+  done,     // the model is made from its values
+  stopped,  // it was asked to save and stop: no model
+};
+
 struct DataHeader {
   DataKind kind = DataKind::pull;
   std::uint64_t job = 0;
   std::uint32_t incarnation = 0;  // of the gang; a shard answers `refused` to another
   std::uint32_t trainer = 0;      // rank
   std::uint32_t shard = 0;
-  std::uint64_t sequence = 0;  // push: the step, from 1, applied exactly once. values: last applied step
-  std::uint32_t samples = 0;   // push: how many samples the gradient is the sum over
-  bool checkpoint = false;     // push of rank 0: write a checkpoint after this step
-  bool last = false;           // push of rank 0: training ends with this step. values: it has ended with it
+  std::uint64_t sequence = 0;    // push: the step, from 1, applied exactly once. values: last applied step
+  std::uint32_t samples = 0;     // push: how many samples the gradient is the sum over
+  bool checkpoint = false;       // push of rank 0: write a checkpoint after this step
+  Ending ending = Ending::none;  // push of rank 0: of training, with this step. values: of the applied step
   std::uint64_t epoch = 0;
   std::uint64_t steps_per_epoch = 0;  // init: for the learning-rate schedule
   std::vector<SliceInfo> slices;      // init: what the payload holds

@@ -176,7 +176,7 @@ void Core::apply(Outcome& outcome, std::optional<double> norm) {
   squares_.reset();
   gate_.pass();
   const DataHeader chief = std::move(pushes_.at(0).header);
-  last_ = chief.last;
+  ending_ = chief.ending;
   for (const auto& [trainer, push] : pushes_) outcome.replies.push_back(values_for(push.peer, trainer));
   pushes_.clear();
   if (chief.checkpoint) outcome.save = table_->save();
@@ -193,7 +193,7 @@ DataHeader Core::header(DataKind kind, std::uint32_t trainer, std::uint64_t sequ
 
 Reply Core::values_for(const std::string& peer, std::uint32_t trainer) const {
   Reply reply{peer, header(DataKind::values, trainer, table_->step()), table_->values()};
-  reply.header.last = last_;
+  reply.header.ending = ending_;
   return reply;
 }
 

@@ -78,9 +78,9 @@ class Core {
   config::TrainSection train_;
   Gate gate_;
   std::optional<optim::Table> table_;
-  std::map<std::uint32_t, Arrival> pushes_;     // of the due step, by rank
-  std::map<std::uint32_t, std::string> pulls_;  // rank -> peer, waiting for the first values
-  bool last_ = false;                           // the applied step was the last one
+  std::map<std::uint32_t, Arrival> pushes_;           // of the due step, by rank
+  std::map<std::uint32_t, std::string> pulls_;        // rank -> peer, waiting for the first values
+  protocol::Ending ending_ = protocol::Ending::none;  // of training, with the applied step
   std::optional<std::vector<double>> squares_;  // of the due step, once all have pushed and while its norm is
                                                 // awaited from rank 0
 };

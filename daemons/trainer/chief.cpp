@@ -33,10 +33,11 @@ Chief::Chief(Duration checkpoint_every, std::uint64_t steps, Time now)
     : checkpoint_every_(checkpoint_every), steps_(steps), checkpoint_due_(now + checkpoint_every) {}
 
 Marks Chief::mark(std::uint64_t step, Time now) {
-  const bool last = stopping_ || step >= steps_;
-  const bool checkpoint = last || now >= checkpoint_due_;
+  const bool last = step >= steps_;
+  const protocol::Ending ending = last ? std::max(stopping_, protocol::Ending::done) : stopping_;
+  const bool checkpoint = ending != protocol::Ending::none || now >= checkpoint_due_;
   if (checkpoint) checkpoint_due_ = now + checkpoint_every_;
-  return {checkpoint, last};
+  return {checkpoint, ending};
 }
 
 void Chief::begin(std::uint64_t step) { awaited_ = step; }

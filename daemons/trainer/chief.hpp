@@ -3,6 +3,7 @@
 // and shard acts at the same step.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "common/base/time.hpp"
 #include "common/config/job_spec.hpp"
+#include "common/protocol/data.hpp"
 
 namespace trainyard::trainer {
 
@@ -25,7 +27,7 @@ struct EpochRow {
 
 struct Marks {
   bool checkpoint = false;
-  bool last = false;
+  protocol::Ending ending = protocol::Ending::none;
   friend bool operator==(const Marks&, const Marks&) = default;
 };
 
@@ -41,9 +43,9 @@ class Chief {
   /// For the push of `step`; a checkpoint that is marked counts as made. The last step is always saved, so
   /// that what comes after the training can be done again.
   Marks mark(std::uint64_t step, Time now);
-  /// The next push is the last one, and is saved.
-  void stop() { stopping_ = true; }
-  bool stopping() const { return stopping_; }
+  /// The next push is the last one, and is saved. `how`: done or stopped; what was stopped once stays so.
+  void stop(protocol::Ending how) { stopping_ = std::max(stopping_, how); }
+  bool stopping() const { return stopping_ != protocol::Ending::none; }
 
   // A marked checkpoint is awaited until it is committed, given up, or a newer one begins.
   /// Its parts are being written.
@@ -61,7 +63,7 @@ class Chief {
   Duration checkpoint_every_;
   std::uint64_t steps_;
   Time checkpoint_due_;
-  bool stopping_ = false;
+  protocol::Ending stopping_ = protocol::Ending::none;
   std::uint64_t awaited_ = 0, committed_ = 0, given_up_ = 0;  // steps; 0: none
 };
 

@@ -25,7 +25,7 @@ std::string epoch_text(const EpochRow& row, std::uint64_t epochs) {
 
 void Training::end_partition(std::uint64_t step) {
   const Run run = plan_->run_of(step);
-  if (step != run.last && !ended_) return;
+  if (step != run.last && ending_ == protocol::Ending::none) return;
   link_.report(protocol::PartitionDone{environment_.key, run.partition, partition_samples_, partition_bad_,
                                        partition_bad_count_});
   partition_samples_ = partition_bad_count_ = 0;
@@ -64,7 +64,7 @@ Status Training::end_epoch(std::uint64_t step) {
     if (job_.train.early_stop && should_stop_early(*job_.train.early_stop, history_)) {
       log::info("{} did not get better for {} epochs; training stops", job_.train.early_stop->metric,
                 job_.train.early_stop->patience);
-      chief_->stop();
+      chief_->stop(protocol::Ending::done);
     }
   }
   tell_progress("evaluate", step, metrics);

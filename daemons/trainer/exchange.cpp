@@ -108,7 +108,7 @@ Result<std::uint64_t> ShardExchange::begin(std::span<float> values) {
   return step_ = *step;
 }
 
-Result<bool> ShardExchange::step(const Push& push, std::span<float> values) {
+Result<protocol::Ending> ShardExchange::step(const Push& push, std::span<float> values) {
   Sent sent(shards_.size());
   // A shard hears of whole slices: rows go with zeros around them.
   std::span<const float> gradients = push.gradients;
@@ -122,24 +122,24 @@ Result<bool> ShardExchange::step(const Push& push, std::span<float> values) {
     push_header.sequence = push.step;
     push_header.samples = push.samples;
     push_header.checkpoint = push.marks.checkpoint;
-    push_header.last = push.marks.last;
+    push_header.ending = push.marks.ending;
     sent[i].push_back({std::move(push_header), push.samples == 0 ? nullptr : gather(shards_[i], gradients)});
     send(i, sent[i]);
   }
   if (settings_.train.clip.norm && settings_.rank == 0 && shards_.size() > 1) {
     if (const Status shared = share_norm(push.step, sent); !shared) return shared.error();
   }
-  bool last = false;
+  auto ending = protocol::Ending::none;
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
     // An answer to what was sent twice may come twice; the step tells.
     const auto answer = await_values(
         i, sent[i], [&](const DataHeader& got) { return !got.averages && got.sequence == push.step; },
         values);
     if (!answer) return answer.error();
-    last = last || answer->last;
+    ending = std::max(ending, answer->ending);
   }
   step_ = push.step;
-  return last;
+  return ending;
 }
 
 Status ShardExchange::share_norm(std::uint64_t step, Sent& sent) {

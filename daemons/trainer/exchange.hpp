@@ -37,8 +37,8 @@ class Exchange {
   /// values: in, the first values that this trainer would give; out, those of the job. Returns the step that
   /// they belong to, 0 at the beginning.
   virtual Result<std::uint64_t> begin(std::span<float> values) = 0;
-  /// Returns once the step is applied and `values` are the new ones. True: training ends with this step.
-  virtual Result<bool> step(const Push& push, std::span<float> values) = 0;
+  /// Returns once the step is applied and `values` are the new ones: whether training ends with it.
+  virtual Result<protocol::Ending> step(const Push& push, std::span<float> values) = 0;
   /// The moving averages after the last step, where the job has train.ema; what is frozen is left alone.
   virtual Status averages(std::span<float> values) = 0;
   /// State that no shard keeps and that a checkpoint needs.
@@ -66,7 +66,7 @@ class ShardExchange final : public Exchange {
                                                         const std::atomic<bool>& cancelled);
 
   Result<std::uint64_t> begin(std::span<float> values) override;
-  Result<bool> step(const Push& push, std::span<float> values) override;
+  Result<protocol::Ending> step(const Push& push, std::span<float> values) override;
   Status averages(std::span<float> values) override;
 
  private:
@@ -118,7 +118,7 @@ class LocalExchange final : public Exchange {
   Status restore(std::string_view bytes);
 
   Result<std::uint64_t> begin(std::span<float> values) override;
-  Result<bool> step(const Push& push, std::span<float> values) override;
+  Result<protocol::Ending> step(const Push& push, std::span<float> values) override;
   Status averages(std::span<float> values) override;
   std::optional<optim::Table::Saved> own_state() const override;
 

@@ -55,13 +55,16 @@ void Training::gather_skipped() {
 }
 
 Status Training::finish() {
+  const bool stopped = ending_ == protocol::Ending::stopped;
   if (!is_chief()) {
-    if (!stop_asked_) keep_skipped();  // a training that stops makes no bundle
-    link_.report(protocol::Finished{environment_.key, {}, stop_asked_});
+    // What the chief does with it hangs on the same word of the exchange, whatever the master told whom.
+    if (ending_ == protocol::Ending::done) keep_skipped();
+    link_.report(protocol::Finished{environment_.key, {}, stopped});
     return {};
   }
   if (const Status committed = await_commit(); !committed) return committed;
-  if (stop_asked_) {
+  if (stopped || stop_asked_) {
+    if (!stopped) gather_skipped();  // no bundle takes them: they go
     link_.report(protocol::Finished{environment_.key, {}, true});
     return {};
   }

@@ -35,7 +35,7 @@ Result<std::uint64_t> LocalExchange::begin(std::span<float> values) {
   return table_->step();
 }
 
-Result<bool> LocalExchange::step(const Push& push, std::span<float> values) {
+Result<protocol::Ending> LocalExchange::step(const Push& push, std::span<float> values) {
   check(push.step == table_->step() + 1, "steps come one after the other");
   optim::Contribution own{push.samples, push.gradients, push.rows};
   if (push.samples > 0 && table_->size() != push.gradients.size()) {  // something is frozen
@@ -50,7 +50,7 @@ Result<bool> LocalExchange::step(const Push& push, std::span<float> values) {
   }
   table_->apply(std::span(&own, 1));
   take_values(push, values);
-  return push.marks.last;
+  return push.marks.ending;
 }
 
 /// What the step changed: of a tensor with rows, those.

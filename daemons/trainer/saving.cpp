@@ -21,10 +21,10 @@ std::string Training::directory_of(std::uint64_t step) const {
          store::checkpoint_name(step, number(environment_.key.incarnation));
 }
 
-void Training::save(std::uint64_t step, bool last) {
+void Training::save(std::uint64_t step, bool done) {
   chief_->begin(step);
   const auto part = write_chief_part(directory_of(step),
-                                     {.ended = last,
+                                     {.ended = done,
                                       .history = history_,
                                       .epoch_so_far = {sums_.loss, sums_.correct, sums_.samples},
                                       .table = {}},
@@ -58,7 +58,8 @@ void Training::commit(const protocol::CommitCheckpoint& message) {
 void Training::give_up(std::uint64_t step, const std::string& who, const std::string& reason) {
   if (!chief_ || !chief_->give_up(step)) return;
   log::warn("no checkpoint of step {}: {} could not write it: {}; {}", step, who, reason,
-            ended_ ? "going on without it" : "training goes on, the next one is tried as usual");
+            ending_ != protocol::Ending::none ? "going on without it"
+                                              : "training goes on, the next one is tried as usual");
   // What is there of it would only make a full disk fuller; the next prune takes what cannot be removed now.
   (void)store::discard(directory_of(step));
 }

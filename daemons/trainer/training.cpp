@@ -16,6 +16,8 @@
 
 namespace trainyard::trainer {
 
+using protocol::Ending;
+
 namespace {
 
 constexpr std::uint64_t steps_ahead = 4;  // that the loader works on
@@ -157,7 +159,7 @@ Status Training::connect() {
     auto part = read_chief_part(directory);
     if (!part) return part.error();
     history_ = std::move(part->history);
-    ended_ = part->ended;
+    if (part->ended) ending_ = Ending::done;
     sums_.loss = part->epoch_so_far.loss;
     sums_.correct = part->epoch_so_far.correct;
     sums_.samples = part->epoch_so_far.samples;
@@ -181,14 +183,17 @@ Status Training::connect() {
 Status Training::train() {
   if (is_chief()) {
     chief_.emplace(job_.checkpoint.every, plan_->steps(), now());
-    if (stop_asked_ || (job_.train.early_stop && should_stop_early(*job_.train.early_stop, history_)))
-      chief_->stop();
+    if (stop_asked_) {
+      chief_->stop(Ending::stopped);
+    } else if (job_.train.early_stop && should_stop_early(*job_.train.early_stop, history_)) {
+      chief_->stop(Ending::done);
+    }
   }
   sums_.since = now();
-  for (std::uint64_t step = start_ + 1; step <= plan_->steps() && !ended_; ++step) {
+  for (std::uint64_t step = start_ + 1; step <= plan_->steps() && ending_ == Ending::none; ++step) {
     if (const Status done = train_step(step); !done) return done;
   }
-  ended_ = true;
+  if (ending_ == Ending::none) ending_ = Ending::done;  // there was no step to do
   watch_->finish();
   return {};
 }
@@ -205,8 +210,8 @@ Status Training::train_step(std::uint64_t step) {
   batches_.pop_front();
   const Time computed = now();
   if (chief_) push.marks = chief_->mark(step, computed);
-  const auto last = exchange_->step(push, network_->values());
-  if (!last) return last.error();
+  const auto ending = exchange_->step(push, network_->values());
+  if (!ending) return ending.error();
   const Time exchanged = now();
   watch_->spent("exchange", computed, exchanged);
   watch_->step_ends();
@@ -215,7 +220,7 @@ Status Training::train_step(std::uint64_t step) {
   counted_.samples.add(push.samples);
   counted_.steps.add();
   partition_samples_ += push.samples;
-  ended_ = *last;
+  ending_ = *ending;
   end_partition(step);
   const bool epoch_ends = plan_->ends_epoch(step);
   if (epoch_ends) {
@@ -223,7 +228,7 @@ Status Training::train_step(std::uint64_t step) {
   }
   // After the end of the epoch: a checkpoint of its last step has its line of the history.
   if (push.marks.checkpoint) {
-    save(step, push.marks.last && !stop_asked_);
+    save(step, push.marks.ending == Ending::done);
   }
   if (!epoch_ends && (step == start_ + 1 || exchanged - told_ >= progress_every)) {
     std::map<std::string, double> metrics;
@@ -367,7 +372,7 @@ Status Training::hear(const protocol::Message& message) {
   } else if (const auto* stop = std::get_if<protocol::StopTraining>(&message)) {
     if (!stop_asked_) log::info("asked to save and stop: {}", stop->reason);
     stop_asked_ = true;
-    if (chief_) chief_->stop();
+    if (chief_) chief_->stop(Ending::stopped);
   }
   return {};
 }

@@ -65,7 +65,7 @@ class Training {
   std::span<const std::uint32_t> order_of(std::uint64_t epoch);
   Status hear(const protocol::Message& message);
   Status hear_all();
-  void save(std::uint64_t step, bool last);
+  void save(std::uint64_t step, bool done);
   void commit(const protocol::CommitCheckpoint& message);
   void give_up(std::uint64_t step, const std::string& who, const std::string& reason);
   std::string directory_of(std::uint64_t step) const;
@@ -97,9 +97,9 @@ class Training {
   std::vector<float> accumulated_;  // gradients of a step of several batches
   std::vector<optim::RowSum> accumulated_rows_;
   std::vector<tensor::RowGradient> row_views_;
-  std::uint64_t start_ = 0;      // the last step of an earlier life
-  std::uint64_t requested_ = 0;  // from the loader, up to this step
-  bool ended_ = false;           // the last step is done
+  std::uint64_t start_ = 0;                           // the last step of an earlier life
+  std::uint64_t requested_ = 0;                       // from the loader, up to this step
+  protocol::Ending ending_ = protocol::Ending::none;  // set: the last step is done
   bool stop_asked_ = false;
   std::set<std::string> skipped_;  // "name: reason"
   std::optional<protocol::Partition> granted_;

@@ -83,13 +83,14 @@ Status run_trainer(trainer::Exchange& exchange, std::uint32_t rank, const Gang& 
     };
     (void)(*network)->train_step(part(batch.images, pixels), part(batch.labels, 1), part(batch.keys, 1),
                                  step);
-    const auto last = exchange.step({.step = step,
-                                     .samples = count,
-                                     .gradients = (*network)->gradients(),
-                                     .marks = {.checkpoint = false, .last = rank == 0 && step == steps}},
-                                    (*network)->values());
-    if (!last) return last.error();
-    if (*last != (step == steps)) return Error{Errc::corrupt, format("step {}: last is {}", step, *last)};
+    const auto due = step == steps ? protocol::Ending::stopped : protocol::Ending::none;
+    const auto ending = exchange.step({.step = step,
+                                       .samples = count,
+                                       .gradients = (*network)->gradients(),
+                                       .marks = {.ending = rank == 0 ? due : protocol::Ending::none}},
+                                      (*network)->values());
+    if (!ending) return ending.error();
+    if (*ending != due) return Error{Errc::corrupt, format("the ending of step {} is another", step)};
     if (trace != nullptr) trace->emplace_back((*network)->values().begin(), (*network)->values().end());
   }
   if (trace == nullptr || !gang.train.ema) return {};

@@ -205,7 +205,7 @@ DataHeader generate_header(Random& random) {
           .sequence = count(random),
           .samples = any32(random),
           .checkpoint = random.chance(0.5),
-          .last = random.chance(0.5),
+          .ending = static_cast<Ending>(random.below(3)),
           .epoch = count(random),
           .steps_per_epoch = count(random),
           .slices = several(random, 50,

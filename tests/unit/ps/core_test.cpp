@@ -158,11 +158,11 @@ TEST_CASE("a marked push saves exactly that step, and the part brings the same b
 TEST_CASE("`last` reaches every trainer", "[ps]") {
   Core core = ready();
   auto marked = push(0, 1, std::vector<float>(floats, 1.0f));
-  marked.header.last = true;
+  marked.header.ending = protocol::Ending::stopped;
   (void)core.on(std::move(marked));
   (void)core.on(push(1, 1, std::vector<float>(floats, 1.0f)));
   const auto outcome = core.on(push(2, 1, std::vector<float>(floats, 1.0f)));
-  for (const Reply& reply : outcome.replies) CHECK(reply.header.last);
+  for (const Reply& reply : outcome.replies) CHECK(reply.header.ending == protocol::Ending::stopped);
 }
 
 TEST_CASE("wrong sizes and nonsense are refused, and change nothing", "[ps]") {

@@ -5,6 +5,7 @@
 
 using namespace trainyard;
 using namespace trainyard::trainer;
+using protocol::Ending;
 
 namespace {
 
@@ -27,27 +28,28 @@ bool stops(const std::string& metric, std::uint32_t patience, std::initializer_l
 
 TEST_CASE("a checkpoint is due once so much time has passed since the one before was marked", "[trainer]") {
   Chief chief(10s, 1000, start);
-  CHECK(chief.mark(1, start) == Marks{false, false});
-  CHECK(chief.mark(2, start + 9999ms) == Marks{false, false});
-  CHECK(chief.mark(3, start + 12s) == Marks{true, false});
-  CHECK(chief.mark(4, start + 21s) == Marks{false, false});
-  CHECK(chief.mark(5, start + 22s) == Marks{true, false});
+  CHECK(chief.mark(1, start) == Marks{false, Ending::none});
+  CHECK(chief.mark(2, start + 9999ms) == Marks{false, Ending::none});
+  CHECK(chief.mark(3, start + 12s) == Marks{true, Ending::none});
+  CHECK(chief.mark(4, start + 21s) == Marks{false, Ending::none});
+  CHECK(chief.mark(5, start + 22s) == Marks{true, Ending::none});
 }
 
 TEST_CASE("the last step of the training is saved, whenever the last checkpoint was", "[trainer]") {
   Chief chief(10s, 3, start);
-  CHECK(chief.mark(1, start) == Marks{false, false});
-  CHECK(chief.mark(2, start + 10s) == Marks{true, false});
-  CHECK(chief.mark(3, start + 10s) == Marks{true, true});
+  CHECK(chief.mark(1, start) == Marks{false, Ending::none});
+  CHECK(chief.mark(2, start + 10s) == Marks{true, Ending::none});
+  CHECK(chief.mark(3, start + 10s) == Marks{true, Ending::done});
 }
 
 TEST_CASE("asked to stop, the chief ends with the next step and saves it", "[trainer]") {
   Chief chief(1h, 1000, start);
-  CHECK(chief.mark(7, start + 1s) == Marks{false, false});
+  CHECK(chief.mark(7, start + 1s) == Marks{false, Ending::none});
   CHECK_FALSE(chief.stopping());
-  chief.stop();
+  chief.stop(Ending::stopped);
+  chief.stop(Ending::done);
   CHECK(chief.stopping());
-  CHECK(chief.mark(8, start + 2s) == Marks{true, true});
+  CHECK(chief.mark(8, start + 2s) == Marks{true, Ending::stopped});
 }
 
 TEST_CASE("a checkpoint is awaited until it is committed", "[trainer]") {
