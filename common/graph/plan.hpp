@@ -1,6 +1,7 @@
 // Which bytes of one arena a value gets: values that live at the same time never overlap. Pure. Greedy by
 // size, as in Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020,
-// section 5.2.
+// section 5.2; where that is not the least that can be, what came to lie topmost is placed first and all is
+// placed again, from other orders too, and the smallest arena is taken.
 #pragma once
 
 #include <cstddef>

@@ -79,7 +79,6 @@ class ChunkedGradWeights final : public ArrangedKernel {
       geometry.w = weights;
       geometry.y = samples(dst, chunk.count);
       const auto pd = geometry.prepare();
-      chunk.primitive = GradWeights(pd);
       chunk.stream = dnnl::stream(engine());
       const auto memory = [](const Desc& desc) { return dnnl::memory(desc, engine(), nullptr); };
       chunk.arguments = {{DNNL_ARG_SRC, memory(pd.src_desc())},
@@ -87,6 +86,7 @@ class ChunkedGradWeights final : public ArrangedKernel {
                          {DNNL_ARG_DIFF_WEIGHTS, memory(pd.diff_weights_desc())},
                          {DNNL_ARG_SCRATCHPAD, memory(pd.scratchpad_desc())}};
       if (bias) chunk.arguments.emplace(DNNL_ARG_DIFF_BIAS, memory(db));
+      chunk.call = PrimitiveCall(GradWeights(pd), chunk.arguments);
       pad_floats_ = std::max(pad_floats_, tensor::aligned(pd.scratchpad_desc().get_size()) / sizeof(float));
     }
     part_floats_ = tensor::aligned(weight_floats_ * sizeof(float)) / sizeof(float);
@@ -106,9 +106,9 @@ class ChunkedGradWeights final : public ArrangedKernel {
  private:
   struct Chunk {
     std::int64_t first = 0, count = 0;
-    GradWeights primitive;
     dnnl::stream stream;
     std::unordered_map<int, dnnl::memory> arguments;
+    PrimitiveCall call;  // of them
   };
 
   void cut(std::int64_t batch, std::int64_t most) {
@@ -141,7 +141,7 @@ class ChunkedGradWeights final : public ArrangedKernel {
       point(DNNL_ARG_DIFF_WEIGHTS, i == 0 ? dw : parts + (i - 1) * part_floats_);
       point(DNNL_ARG_SCRATCHPAD, pads + i * pad_floats_);
       if (db != nullptr) point(DNNL_ARG_DIFF_BIAS, i == 0 ? db : bias_parts + (i - 1) * bias_floats_);
-      chunk.primitive.execute(chunk.stream, chunk.arguments);
+      chunk.call(chunk.stream);
     }
     if (count == 1) return;
     const auto floats = static_cast<std::int64_t>(weight_floats_);

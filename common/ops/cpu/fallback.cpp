@@ -16,17 +16,17 @@ class Reorder final : public Kernel {
       : stream_(engine()),
         from_(from, engine(), nullptr),
         to_(to, engine(), nullptr),
-        reorder_(dnnl::reorder::primitive_desc(engine(), from, engine(), to)) {}
+        reorder_(PrimitiveCall::reorder(from_, to_)) {}
   void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
     from_.set_data_handle(inputs[0]);
     to_.set_data_handle(outputs[0]);
-    reorder_.execute(stream_, from_, to_);
+    reorder_(stream_);
   }
 
  private:
   dnnl::stream stream_;
   dnnl::memory from_, to_;
-  dnnl::reorder reorder_;
+  PrimitiveCall reorder_;
 };
 
 /// Brings operands into the order that `inner` wants.

@@ -247,7 +247,7 @@ class Transpose final : public ArrangedKernel {
     const Desc plain = plain_desc(op.outputs[0].shape), have = desc_of(op.inputs[0]);
     from_ = dnnl::memory(have.permute_axes(goes), engine(), nullptr);
     to_ = dnnl::memory(plain, engine(), nullptr);
-    reorder_ = dnnl::reorder({engine(), from_.get_desc(), engine(), plain});
+    reorder_ = PrimitiveCall::reorder(from_, to_);
     outputs_ = {layout_of(plain)};
     input(0, 0, have);
     output(1, 0, plain);
@@ -257,10 +257,10 @@ class Transpose final : public ArrangedKernel {
   void compute() override {
     from_.set_data_handle(data(0));
     to_.set_data_handle(data(1));
-    reorder_.execute(stream_, from_, to_);
+    reorder_(stream_);
   }
   dnnl::memory from_, to_;
-  dnnl::reorder reorder_;
+  PrimitiveCall reorder_;
 };
 
 std::unique_ptr<Kernel> transpose(const Operation& op) {

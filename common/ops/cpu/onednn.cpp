@@ -108,7 +108,8 @@ void PrimitiveKernel::compute() {
     void *const from = data<void>(kAddend), *const to = data<void>(DNNL_ARG_DST);
     if (from != to) std::memcpy(to, from, result_bytes_);
   }
-  primitive_.execute(stream_, arguments_);
+  if (!call_) call_ = PrimitiveCall(primitive_, arguments_);
+  call_(stream_);
 }
 
 ArrangedKernel::ArrangedKernel() : stream_(engine()) {}
@@ -141,7 +142,7 @@ void ArrangedKernel::input(int argument, std::size_t index, const Desc& have, co
   if (have != want) {
     binding.outside = dnnl::memory(have, engine(), nullptr);
     binding.inside = dnnl::memory(want, engine(), nullptr);
-    binding.reorder.emplace(dnnl::reorder::primitive_desc(engine(), have, engine(), want));
+    binding.reorder = PrimitiveCall::reorder(binding.outside, binding.inside);
     binding.scratch = reserve(want.get_size());
   }
   inputs_.push_back(std::move(binding));
@@ -153,7 +154,7 @@ void ArrangedKernel::weights(int argument, std::size_t index, const Operand& ope
   arranged_.emplace_back(want.get_size());
   dnnl::memory from(have, engine(), const_cast<void*>(operand.constant));
   dnnl::memory to(want, engine(), arranged_.back().data());
-  dnnl::reorder(dnnl::reorder::primitive_desc(engine(), have, engine(), want)).execute(stream_, from, to);
+  PrimitiveCall::reorder(from, to)(stream_);
   stream_.wait();
   arguments_.insert_or_assign(argument, to);
 }
@@ -162,7 +163,7 @@ void ArrangedKernel::output(int argument, std::size_t index, const Desc& have, c
   Binding binding = bind(argument, index, have);
   if (have != want) {
     binding.outside = dnnl::memory(want, engine(), nullptr);
-    binding.reorder.emplace(dnnl::reorder::primitive_desc(engine(), have, engine(), want));
+    binding.reorder = PrimitiveCall::reorder(binding.memory, binding.outside);
     binding.scratch = reserve(have.get_size());
   }
   outputs_bound_.push_back(std::move(binding));
@@ -197,7 +198,7 @@ void ArrangedKernel::run(std::span<void* const> inputs, std::span<void* const> o
     point(binding.outside, inputs[binding.index]);
     point(binding.inside, area + binding.scratch);
     point(binding.memory, area + binding.scratch);
-    binding.reorder->execute(stream_, binding.outside, binding.inside);
+    binding.reorder(stream_);
   }
   for (auto& binding : outputs_bound_)
     point(binding.memory, binding.reorder ? area + binding.scratch : outputs[binding.index]);
@@ -205,7 +206,7 @@ void ArrangedKernel::run(std::span<void* const> inputs, std::span<void* const> o
   for (auto& binding : outputs_bound_) {
     if (!binding.reorder) continue;
     point(binding.outside, outputs[binding.index]);
-    binding.reorder->execute(stream_, binding.memory, binding.outside);
+    binding.reorder(stream_);
   }
 }
 

@@ -2,11 +2,11 @@
 // layout it wants. Private to this backend; oneDNN comes in by onednn_version.hpp alone.
 #pragma once
 
-#include <optional>
 #include <unordered_map>
 
 #include "common/ops/backend.hpp"
 #include "common/ops/cpu/onednn_version.hpp"
+#include "common/ops/cpu/primitive_call.hpp"
 #include "common/tensor/buffer.hpp"
 
 namespace trainyard::ops::cpu {
@@ -79,7 +79,7 @@ class ArrangedKernel : public Kernel {
   struct Binding {
     dnnl::memory memory;  // shares its handle with arguments_
     std::size_t index = 0;
-    std::optional<dnnl::reorder> reorder;
+    PrimitiveCall reorder;         // where the operand does not lie as it is wanted
     dnnl::memory outside, inside;  // with a reorder: the operand as it lies, and its copy in the scratch
     std::size_t scratch = 0;
   };
@@ -107,6 +107,7 @@ class PrimitiveKernel final : public ArrangedKernel {
  private:
   void compute() override;
   dnnl::primitive primitive_;
+  PrimitiveCall call_;  // made at the first run, when all operands are bound
   bool accumulates_ = false;
   std::size_t result_bytes_ = 0;
 };

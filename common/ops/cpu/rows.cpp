@@ -126,25 +126,34 @@ class Sorter {
   std::int32_t *other_ids_ = nullptr, *other_from_ = nullptr;
 };
 
-/// embedding_bag_grad_rows and gather_grad_rows.
-class GradRows final : public Kernel {
+/// What embedding_bag_grad_rows and gather_grad_rows give, and embedding_bag_grad spreads over the table:
+/// each id once, and the sum of what goes to it.
+class RowSums : public Kernel {
  public:
-  explicit GradRows(const Operation& op)
-      : bag_(op.kind == Kind::embedding_bag_grad_rows),
+  /// Of a table of `table` rows of `width` values, from `length` ids.
+  RowSums(const Operation& op, std::int64_t table, std::int64_t width, std::int64_t length)
+      : table_(table),
+        length_(length),
+        width_(width),
+        bag_(op.kind != Kind::gather_grad_rows),
         mean_(bag_ && op.attributes.reduction == Reduction::mean),
-        table_(op.attributes.size),
-        length_(op.outputs[0].shape.elements()),
-        width_(op.outputs[1].shape.volume(1)),
         bags_(bag_ ? op.inputs[2].shape.elements() : 0),
         type_(op.inputs[1].type),
         sorter_(length_ + 1, table_),
         sorter_bytes_(tensor::aligned(sorter_.bytes())) {
-    outputs_ = {plain_layout(op.outputs[0].shape, DType::i32), plain_layout(op.outputs[1].shape, DType::f32),
-                plain_layout(op.outputs[2].shape, DType::i32)};
     scratch_bytes_ = sorter_bytes_;
     if (mean_) scratch_bytes_ += static_cast<std::size_t>(bags_ * width_) * sizeof(float);
   }
-  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+
+ protected:
+  /// What is summed for a run: the sum of unique id i is that of the rows from[starts[i]] to
+  /// from[starts[i + 1] - 1] of dy. All but dy lies in the scratch memory.
+  struct Sums {
+    const float* dy = nullptr;
+    const std::int32_t *ids = nullptr, *from = nullptr, *starts = nullptr;
+    std::int32_t count = 0;  // of unique ids, which ascend
+  };
+  Sums sums(std::span<void* const> inputs, void* scratch) {
     const auto* dy = static_cast<const float*>(inputs[0]);
     sorter_.use(scratch);
     if (bag_) {
@@ -156,27 +165,23 @@ class GradRows final : public Kernel {
       push_index(inputs[1]);
     }
     sorter_.sort();
-    auto* const ids = static_cast<std::int32_t*>(outputs[0]);
-    auto* const rows = static_cast<float*>(outputs[1]);
+    std::int32_t* const ids = sorter_.ids;  // each unique one moves to the front
     std::int32_t* const starts = sorter_.starts();
     std::int32_t count = 0;
     for (std::int64_t i = 0; i < sorter_.count; ++i) {
-      if (i > 0 && sorter_.ids[i] == sorter_.ids[i - 1]) continue;
-      ids[count] = sorter_.ids[i];
+      if (i > 0 && ids[i] == ids[i - 1]) continue;
+      ids[count] = ids[i];
       starts[count++] = static_cast<std::int32_t>(i);
     }
     starts[count] = static_cast<std::int32_t>(sorter_.count);
-    std::fill(ids + count, ids + length_, -1);
-    in_pieces(length_, 1, length_ * width_, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t summed = std::min<std::int64_t>(end, count);
-      for (std::int64_t i = begin; i < summed; ++i)
-        lanes::table().sum_rows(dy, sorter_.from + starts[i], starts[i + 1] - starts[i], width_,
-                                rows + i * width_);
-      const std::int64_t unused = std::max<std::int64_t>(begin, count);
-      if (unused < end) std::fill(rows + unused * width_, rows + end * width_, 0.0f);
-    });
-    *static_cast<std::int32_t*>(outputs[2]) = count;
+    return {dy, ids, sorter_.from, starts, count};
   }
+  void sum(const Sums& sums, std::int64_t i, float* to) const {
+    lanes::table().sum_rows(sums.dy, sums.from + sums.starts[i], sums.starts[i + 1] - sums.starts[i], width_,
+                            to);
+  }
+
+  const std::int64_t table_, length_, width_;
 
  private:
   void push_bags(const Bags& bags) {
@@ -203,10 +208,56 @@ class GradRows final : public Kernel {
   }
 
   const bool bag_, mean_;
-  const std::int64_t table_, length_, width_, bags_;
+  const std::int64_t bags_;
   const DType type_;
   Sorter sorter_;
   const std::size_t sorter_bytes_;
+};
+
+/// embedding_bag_grad_rows and gather_grad_rows.
+class GradRows final : public RowSums {
+ public:
+  explicit GradRows(const Operation& op)
+      : RowSums(op, op.attributes.size, op.outputs[1].shape.volume(1), op.outputs[0].shape.elements()) {
+    outputs_ = {plain_layout(op.outputs[0].shape, DType::i32), plain_layout(op.outputs[1].shape, DType::f32),
+                plain_layout(op.outputs[2].shape, DType::i32)};
+  }
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+    const Sums all = sums(inputs, scratch);
+    auto* const ids = static_cast<std::int32_t*>(outputs[0]);
+    auto* const rows = static_cast<float*>(outputs[1]);
+    std::copy_n(all.ids, all.count, ids);
+    std::fill(ids + all.count, ids + length_, -1);
+    in_pieces(length_, 1, length_ * width_, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t summed = std::min<std::int64_t>(end, all.count);
+      for (std::int64_t i = begin; i < summed; ++i) sum(all, i, rows + i * width_);
+      const std::int64_t unused = std::max<std::int64_t>(begin, all.count);
+      if (unused < end) std::fill(rows + unused * width_, rows + end * width_, 0.0f);
+    });
+    *static_cast<std::int32_t*>(outputs[2]) = all.count;
+  }
+};
+
+/// embedding_bag_grad: the gradient of the whole table.
+class GradTable final : public RowSums {
+ public:
+  explicit GradTable(const Operation& op)
+      : RowSums(op, op.outputs[0].shape[0], op.outputs[0].shape.volume(1), op.inputs[1].shape.elements()) {
+    outputs_ = {plain_layout(op.outputs[0].shape, DType::f32)};
+  }
+  void run(std::span<void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+    const Sums all = sums(inputs, scratch);
+    auto* const table = static_cast<float*>(outputs[0]);
+    in_pieces(table_, 1, table_ * width_, [&](std::int64_t begin, std::int64_t end) {
+      const std::int32_t* const last = all.ids + all.count;
+      for (const std::int32_t* id = std::lower_bound(all.ids, last, begin); id != last && *id < end; ++id) {
+        std::fill(table + begin * width_, table + *id * width_, 0.0f);
+        sum(all, id - all.ids, table + *id * width_);
+        begin = *id + 1;
+      }
+      std::fill(table + begin * width_, table + end * width_, 0.0f);
+    });
+  }
 };
 
 }  // namespace
@@ -223,6 +274,11 @@ std::unique_ptr<Kernel> rows_kernel(const Operation& op) {
           op.outputs[0].shape.elements() >= kIdsMax)
         return nullptr;
       return over_arranged(op, std::make_unique<GradRows>(op), {});
+    case Kind::embedding_bag_grad:
+      if (op.outputs[0].type != DType::f32 || op.outputs[0].shape.elements() == 0 ||
+          op.outputs[0].shape[0] >= kIdsMax || op.inputs[1].shape.elements() >= kIdsMax)
+        return nullptr;
+      return over_arranged(op, std::make_unique<GradTable>(op), {});
     default:
       return nullptr;
   }

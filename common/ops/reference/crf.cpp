@@ -12,6 +12,13 @@ namespace {
 
 using Table = std::vector<double>;  // [length, K]
 
+/// What a run works in, kept from run to run.
+struct Work {
+  Table alpha, beta;
+  std::vector<double> terms, dtransitions;
+  std::vector<std::int32_t> from;
+};
+
 double log_sum_exp(const std::vector<double>& values) {
   const double top = *std::max_element(values.begin(), values.end());
   if (top == -INFINITY) return top;
@@ -35,9 +42,9 @@ struct Chain {
 
 /// Of the paths up to tag k at time t: the logarithm of the sum of exp(score).
 template <typename Real>
-Table alphas(const Chain<Real>& chain) {
-  Table alpha(chain.cells());
-  std::vector<double> terms(static_cast<std::size_t>(chain.tags));
+void alphas(const Chain<Real>& chain, Table& alpha, std::vector<double>& terms) {
+  alpha.assign(chain.cells(), 0);
+  terms.assign(static_cast<std::size_t>(chain.tags), 0);
   for (std::int64_t t = 0; t < chain.length; ++t)
     for (std::int64_t k = 0; k < chain.tags; ++k) {
       for (std::int64_t i = 0; i < chain.tags; ++i)
@@ -45,14 +52,13 @@ Table alphas(const Chain<Real>& chain) {
                           : alpha[(t - 1) * chain.tags + i] + chain.transition(i, k);
       alpha[t * chain.tags + k] = (t == 0 ? terms[0] : log_sum_exp(terms)) + chain.emission(t, k);
     }
-  return alpha;
 }
 
 /// Of the paths from tag k at time t on, without its own emission.
 template <typename Real>
-Table betas(const Chain<Real>& chain) {
-  Table beta(chain.cells());
-  std::vector<double> terms(static_cast<std::size_t>(chain.tags));
+void betas(const Chain<Real>& chain, Table& beta, std::vector<double>& terms) {
+  beta.assign(chain.cells(), 0);
+  terms.assign(static_cast<std::size_t>(chain.tags), 0);
   for (std::int64_t t = chain.length; t-- > 0;)
     for (std::int64_t k = 0; k < chain.tags; ++k) {
       if (t + 1 == chain.length) {
@@ -63,7 +69,6 @@ Table betas(const Chain<Real>& chain) {
         terms[j] = chain.transition(k, j) + chain.emission(t + 1, j) + beta[(t + 1) * chain.tags + j];
       beta[t * chain.tags + k] = log_sum_exp(terms);
     }
-  return beta;
 }
 
 template <typename Real>
@@ -121,10 +126,11 @@ std::unique_ptr<Kernel> crf_loss(const Operation& op) {
   const std::size_t operands = op.inputs.size();
   std::vector<LayoutPtr> outputs{plain_layout<Real>(x), plain_layout<Real>(op.inputs[1].shape),
                                  bytes_layout(sizeof(Outcome))};
-  return std::make_unique<LoopKernel>(std::move(outputs), [=](const Operands& at) {
+  return std::make_unique<LoopKernel>(std::move(outputs), [=, work = Work{}](const Operands& at) mutable {
     Outcome outcome;
     std::fill_n(at.out<Real>(0), x.elements(), Real{0});
-    std::vector<double> dtransitions(static_cast<std::size_t>((tags + 2) * (tags + 2)));
+    auto& [alpha, beta, ends, dtransitions, from] = work;
+    dtransitions.assign(static_cast<std::size_t>((tags + 2) * (tags + 2)), 0);
     for (std::int64_t n = 0; n < x[0]; ++n) {
       const std::int64_t length = length_of(at, operands, 3, n, times);
       if (length == 0) continue;
@@ -132,8 +138,8 @@ std::unique_ptr<Kernel> crf_loss(const Operation& op) {
       for (std::int64_t t = 0; t < length; ++t)
         check(path[t] >= 0 && path[t] < tags, "a tag is below the number of tags");
       const Chain<Real> chain{at.in<Real>(0) + n * times * tags, at.in<Real>(1), length, tags};
-      const Table alpha = alphas(chain), beta = betas(chain);
-      std::vector<double> ends(static_cast<std::size_t>(tags));
+      alphas(chain, alpha, ends);
+      betas(chain, beta, ends);
       for (std::int64_t k = 0; k < tags; ++k)
         ends[k] = alpha[(length - 1) * tags + k] + chain.transition(k, chain.end());
       const double whole = log_sum_exp(ends);
@@ -152,9 +158,10 @@ std::unique_ptr<Kernel> crf_loss(const Operation& op) {
 
 /// Viterbi, 1967: as alphas, with the largest instead of the sum; the first of equals.
 template <typename Real>
-void best_path(const Chain<Real>& chain, std::int32_t* path) {
-  Table best(chain.cells());
-  std::vector<std::int32_t> from(chain.cells());
+void best_path(const Chain<Real>& chain, std::int32_t* path, Work& work) {
+  auto& [best, beta, terms, dtransitions, from] = work;
+  best.assign(chain.cells(), 0);
+  from.assign(chain.cells(), 0);
   for (std::int64_t t = 0; t < chain.length; ++t)
     for (std::int64_t k = 0; k < chain.tags; ++k) {
       double top = t == 0 ? chain.transition(chain.begin(), k) : -INFINITY;
@@ -185,12 +192,12 @@ std::unique_ptr<Kernel> viterbi(const Operation& op) {
   const Shape x = op.inputs[0].shape;
   const std::int64_t times = x[1], tags = x[2];
   const std::size_t operands = op.inputs.size();
-  return loops<Real>(op, [=](const Operands& at) {
+  return loops<Real>(op, [=, work = Work{}](const Operands& at) mutable {
     std::fill_n(at.out<std::int32_t>(0), x[0] * times, 0);
     for (std::int64_t n = 0; n < x[0]; ++n) {
       const Chain<Real> chain{at.in<Real>(0) + n * times * tags, at.in<Real>(1),
                               length_of(at, operands, 2, n, times), tags};
-      if (chain.length > 0) best_path(chain, at.out<std::int32_t>(0) + n * times);
+      if (chain.length > 0) best_path(chain, at.out<std::int32_t>(0) + n * times, work);
     }
   });
 }

@@ -26,7 +26,7 @@ TEST_CASE("values that live at the same time never overlap, and the arena stays 
       }
     }
     REQUIRE(plan.bytes >= live_bytes_max(lives));
-    REQUIRE(static_cast<double>(plan.bytes) <= 1.6 * static_cast<double>(live_bytes_max(lives)) + 64);
+    REQUIRE(static_cast<double>(plan.bytes) <= 1.08 * static_cast<double>(live_bytes_max(lives)) + 64);
   }
 }
 

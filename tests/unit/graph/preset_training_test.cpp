@@ -6,6 +6,7 @@
 #include "common/config/presets.hpp"
 #include "common/graph/network.hpp"
 #include "common/graph/presets.hpp"
+#include "tests/unit/graph/allocations.hpp"
 
 namespace trainyard::graph::test {
 
@@ -66,11 +67,17 @@ std::pair<double, double> train(const std::string& name, config::PresetOptions o
   Batch batch(made->model, made->loss, data);
   auto network = Network::build(std::move(made->model), {.batch_max = count, .seed = 6, .loss = made->loss});
   if (!network) FAIL(network.error().message);
+  for (const bool training : {true, false}) {
+    const Program& program = (*network)->program(training);
+    CHECK(static_cast<double>(program.arena_bytes()) <= 1.05 * static_cast<double>(program.live_bytes()));
+  }
   double first = 0, last = 0;
   std::vector<float> speed((*network)->values().size(), 0.0f);
   for (std::uint64_t step = 1; step <= steps; ++step) {
+    const std::size_t allocated = allocations();
     last = (*network)->train_step(batch.feed(step), nullptr).loss_sum / count;
     if (step == 1) first = last;
+    if (step > 2) CHECK(allocations() == allocated);
     for (const TensorInfo& tensor : (*network)->tensors()) {
       for (std::size_t i = tensor.offset; i < tensor.offset + tensor.length; ++i) {
         const float mean = (*network)->gradients()[i] / count;
