@@ -14,12 +14,16 @@ Time now() { return std::chrono::steady_clock::now(); }
 
 double microseconds(Duration duration) { return seconds(duration) * 1e6; }
 
-/// "relu" of an elementwise function, else the kind.
+/// "relu" of an elementwise function, "depthwise" of a convolution in groups, else the kind.
 std::string operator_name(const Program::Step& step) {
   const std::string kind = ops::name_of(step.kind);
   if (step.kind == Kind::unary) return ops::name_of(step.attributes.function);
   if (step.kind == Kind::unary_grad) return std::string(ops::name_of(step.attributes.function)) + "_grad";
   if (step.kind == Kind::binary) return ops::name_of(step.attributes.arithmetic);
+  // What convolutions of single channels cost has nothing to do with what others do.
+  constexpr std::string_view convolution = "conv2d";
+  if (step.attributes.groups > 1 && kind.starts_with(convolution))
+    return "depthwise" + kind.substr(convolution.size());
   return kind;
 }
 

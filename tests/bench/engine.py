@@ -6,7 +6,7 @@ Both sides stay up as processes and are asked in turn, so that a slow moment of 
 in its two memory layouts. Printed: our median and spread, PyTorch's best round in its better layout and its median,
 the ratios (PyTorch over ours; above 1 we are faster), and the most memory that each side had.
 
-Usage: engine.py [--networks lenet5,mlp,...] [--threads 1,2] [--rounds 7] [--seconds 1.0]
+Usage: engine.py [--networks lenet5,mlp,...] [--threads 1,2] [--rounds 7] [--seconds 1.0] [--profile STEPS]
 The binary is taken from TRAINYARD_BENCH (default build/release/bench); PyTorch from TRAINYARD_TORCH_PYTHON, a Python
 that has it (default: this one).
 """
@@ -25,8 +25,8 @@ BATCH = {"lenet5": 64, "mlp": 128, "bilstm": 32, "transformer": 16, "embedding_b
 LAYOUTS = {"transformer": ("contiguous",), "embedding_bag": ("sparse", "dense")}
 
 
-def torch_side(name, layout):
-    """The peer: the same protocol as engine_step."""
+def torch_side(name, layout, profiled=0):
+    """The peer: the same protocol as engine_step; or a table of where the time of so many steps went."""
     import torch
     from torch import nn
 
@@ -128,13 +128,30 @@ def torch_side(name, layout):
     else:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     loss_of = nn.CrossEntropyLoss()
-    for line in sys.stdin:
-        begin = time.perf_counter()
-        for step in range(int(line)):
+
+    def run(steps):
+        for step in range(steps):
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(model(batches[step % len(batches)]), labels)
             loss.backward()
             optimizer.step()
+        return loss
+
+    if profiled > 0:
+        run(3)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            run(profiled)
+        events = sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)
+        total = sum(event.self_cpu_time_total for event in events)
+        print(f"{'operator':50}{'calls':>8}{'ms':>10}{'share':>9}")
+        for event in events[:14]:
+            print(f"{event.key:50}{event.count / profiled:8.0f}{event.self_cpu_time_total / profiled / 1000:10.3f}"
+                  f"{100 * event.self_cpu_time_total / total:7.1f} %")
+        print(f"{'all operators':58}{total / profiled / 1000:10.3f}{100:7.1f} %")
+        return
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        loss = run(int(line))
         print((time.perf_counter() - begin) * 1000 / int(line), loss.item(), flush=True)
 
 
@@ -190,18 +207,36 @@ def measure(name, threads, options):
           f"| {memory[ours]} / {memory[peers[better]]} |", flush=True)
 
 
+def profile(name, threads, options):
+    """Prints the operators of both sides, PyTorch's in the layout that it is faster in more often."""
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    layout = LAYOUTS.get(name, ("channels_last",))[0]
+    print(f"\n## {name}, batch {BATCH[name]}, threads {threads}: ours, then PyTorch's ({layout})", flush=True)
+    ours = subprocess.run([options.ours, name, str(BATCH[name]), "profile", str(options.profile)], env=environment,
+                          capture_output=True, text=True, check=True).stdout
+    print(ours.split("\nslowest places")[0], flush=True)
+    subprocess.run([options.torch, "-B", __file__, "--peer", name, layout, str(options.profile)], env=environment,
+                   check=True)
+
+
 def main():
     if sys.argv[1:2] == ["--peer"]:
-        return torch_side(*sys.argv[2:4])
+        return torch_side(*sys.argv[2:4], *map(int, sys.argv[4:5]))
     root = pathlib.Path(__file__).resolve().parents[2]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default=",".join(BATCH))
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--profile", type=int, metavar="STEPS", help="print where the time of both sides goes, only")
     options = parser.parse_args()
     options.ours = os.path.join(os.environ.get("TRAINYARD_BENCH", root / "build/release/bench"), "engine_step")
     options.torch = os.environ.get("TRAINYARD_TORCH_PYTHON", sys.executable)
+    if options.profile:
+        for name in options.networks.split(","):
+            for threads in options.threads.split(","):
+                profile(name, int(threads), options)
+        return
     print("| network | batch | threads | ours, ms a step: median (spread) | PyTorch, better layout | best / ours "
           "| median / ours | most memory, MiB |\n|---|---|---|---|---|---|---|---|")
     for name in options.networks.split(","):

@@ -77,6 +77,7 @@ class Stack {
 
  private:
   Stack& apply(Kind kind, Attributes attributes, std::vector<ValueId> inputs) {
+    builder_.origin(format("{} of {}", ops::name_of(kind), builder_.shape(x_).text()), {});
     x_ = *builder_.add(kind, std::move(attributes), std::move(inputs));
     return *this;
   }
