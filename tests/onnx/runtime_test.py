@@ -64,7 +64,7 @@ def check_examples(check, exporter, directory):
         base = path.removesuffix(".onnx")
 
         def feed(session):
-            return {x.name: numpy.fromfile(f"{base}.in.{k}", "<f8").reshape([3 if isinstance(d, str) else d for d in x.shape]).astype("f4")
+            return {x.name: numpy.fromfile(f"{base}.in.{k}", "<f8").reshape([3 if isinstance(d, str) else d for d in x.shape]).astype(TYPES[x.type])
                     for k, x in enumerate(session.get_inputs())}
 
         def wanted():

@@ -5,6 +5,7 @@
 #include "common/graph/freeze.hpp"
 #include "common/graph/loss.hpp"
 #include "common/graph/network.hpp"
+#include "common/graph/onnx/equal_bags.hpp"
 #include "common/graph/onnx/onnx.hpp"
 #include "common/graph/onnx/writer.hpp"
 
@@ -42,7 +43,8 @@ Result<std::string> export_source(const Source& source) {
 
 Result<std::string> export_onnx(const Model& model, std::span<const float> values) {
   check(values.size() == model.length, "an export has the values of all tensors");
-  const Graph graph = inference_graph(model);
+  Graph graph = inference_graph(model);
+  onnx_file::unroll_equal_bags(graph);
   return onnx_file::export_source({graph, model.tensors, values, model.result_names});
 }
 
@@ -60,6 +62,7 @@ Result<std::string> to_onnx(Network& network) {
     names = {shares ? "probabilities" : "output"};
   }
   drop_unused(graph);
+  onnx_file::unroll_equal_bags(graph);
   return onnx_file::export_source({graph, model.tensors, network.values(), std::move(names)});
 }
 
