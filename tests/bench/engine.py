@@ -163,6 +163,7 @@ class Side:
         self.rounds = []
 
     def ask(self, steps):
+        time.sleep(0.3)  # threads of the side before may still be waiting for work, awake
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline().split()
