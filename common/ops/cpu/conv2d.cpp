@@ -48,10 +48,22 @@ bool winograd(const Geometry& g, std::int64_t channels_min, std::int64_t tiles_m
 }
 bool winograd(const Geometry& g) { return winograd(g, 32, 48); }
 
+/// An image of as many channels as a block of oneDNN's holds lies the same channels last and in blocks.
+constexpr std::int64_t kBlock = 16;
+Desc lying(const Shape& image, Tag tag) { return Desc(image.dims(), dnnl::memory::data_type::f32, tag); }
+
+/// From one block of channels to one, oneDNN's blocked kernel stumbles over rows of 2^k pixels, that for
+/// channels last does not: 3.5 against 2.7 ms for 3x3 over 64 images of 32x32 on Zen 4. The bytes are the
+/// same.
+bool channels_last(const Geometry& g) {
+  return g.w.rank() == 4 && g.x[1] == kBlock && g.y[1] == kBlock && g.w[2] > 1;
+}
+
 Forward::primitive_desc forward(const Geometry& g, algorithm how,
-                                const dnnl::primitive_attr& attr = attributes()) {
+                                const dnnl::primitive_attr& attr = attributes(), bool last = false) {
   const auto kind = dnnl::prop_kind::forward_training;
-  const Desc x = any_desc(g.x), w = any_desc(g.w), y = any_desc(g.y);
+  const Desc x = last ? lying(g.x, Tag::nhwc) : any_desc(g.x), w = any_desc(g.w),
+             y = last ? lying(g.y, Tag::nhwc) : any_desc(g.y);
   if (g.bias)
     return described<Forward>(attr, kind, how, x, w, plain_desc({g.units}), y, g.stride, g.dilation, g.begin,
                               g.end);
@@ -73,12 +85,15 @@ auto best(bool fast, Make make) {
 std::unique_ptr<Kernel> conv2d(const Operation& op) {
   const bool bias = present(op.inputs, 2);
   const auto g = geometry(op.attributes, op.inputs[0].shape, op.inputs[1].shape, op.outputs[0].shape, bias);
-  const auto pd = best(winograd(g), [&](algorithm how) { return forward(g, how, attributes(op)); });
-  auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(pd.dst_desc())});
-  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), pd.src_desc());
+  const bool last = channels_last(g);
+  const auto pd = best(winograd(g), [&](algorithm how) { return forward(g, how, attributes(op), last); });
+  const Desc x = last ? lying(g.x, Tag::nChw16c) : pd.src_desc(),
+             y = last ? lying(g.y, Tag::nChw16c) : pd.dst_desc();
+  auto kernel = std::make_unique<PrimitiveKernel>(pd, Forward(pd), std::vector{layout_of(y)});
+  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), x, pd.src_desc());
   kernel->weights(DNNL_ARG_WEIGHTS, 1, op.inputs[1], plain_desc(g.w), pd.weights_desc());
   if (bias) kernel->input(DNNL_ARG_BIAS, 2, pd.bias_desc());
-  if (present(op.inputs, 3)) kernel->accumulate(3, desc_of(op.inputs[3]), pd.dst_desc());
+  if (present(op.inputs, 3)) kernel->accumulate(3, desc_of(op.inputs[3]), y);
   kernel->output(DNNL_ARG_DST, 0, pd.dst_desc());
   return kernel;
 }
