@@ -34,6 +34,7 @@ class Binder {
 
   Result<std::unique_ptr<Program>> run() {
     convert_constants();
+    if (const Status done = move_constants(); !done) return done.error();
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i)
       if (const Status done = add(i); !done) return done.error();
     for (const ValueId id : graph_.results)
@@ -73,6 +74,18 @@ class Binder {
       }
       program_->constants_.push_back(std::move(bytes));
     }
+  }
+
+  Status move_constants() {
+    ops::Device* const device = backend_.device();
+    if (device == nullptr) return {};
+    for (const tensor::Buffer& constant : program_->constants_) {
+      auto block = ops::Block::of_device(*device, constant.size());
+      if (!block) return block.error();
+      device->copy_in(block->data(), constant.data(), constant.size());
+      program_->device_constants_.push_back(std::move(*block));
+    }
+    return device->wait();
   }
 
   ops::Operand operand(ValueId id) const {

@@ -30,7 +30,8 @@ const char* name_of(const Bad& bad) { return bad.infinite ? "infinity" : "not-a-
 
 class Search final : public Observer {
  public:
-  Search(const Program& program, std::span<const Origin> origins) : program_(program), origins_(origins) {}
+  Search(const Network& network, const Program& program)
+      : network_(network), program_(program), origins_(network.model().graph.origins) {}
 
   void ended(std::size_t index) override {
     if (!found_.empty()) return;
@@ -40,8 +41,11 @@ class Search final : public Observer {
       const Signature& of = step.outputs[k];
       if (of.opaque) {
         look_at_outcome(step, k, at[k], index);
-      } else if (of.type == DType::f32 && !all_finite(floats(at[k], step.output_bytes[k]))) {
-        const Bad bad = bad_of(floats(at[k], step.output_bytes[k]));
+      } else if (of.type == DType::f32) {
+        copy_.resize(step.output_bytes[k] / sizeof(float));
+        network_.read(at[k], copy_.data(), copy_.size() * sizeof(float));
+        if (all_finite(copy_)) continue;
+        const Bad bad = bad_of(copy_);
         found_ = format("the first {} comes from {}, in {} of {} values", name_of(bad), place_of(index),
                         bad.count, of.shape.elements());
       }
@@ -51,16 +55,14 @@ class Search final : public Observer {
   const std::string& found() const { return found_; }
 
  private:
-  static std::span<const float> floats(const void* at, std::size_t bytes) {
-    return {static_cast<const float*>(at), bytes / sizeof(float)};
-  }
-
   /// A loss writes its sum beside its gradient.
   void look_at_outcome(const Program::Step& step, std::size_t k, const void* at, std::size_t index) {
     if (step.kind < Kind::crf_loss || step.kind == Kind::viterbi || k + 1 != step.outputs.size() ||
         step.output_bytes[k] != sizeof(ops::Outcome))
       return;
-    if (!std::isfinite(static_cast<const ops::Outcome*>(at)->loss_sum))
+    ops::Outcome outcome;
+    network_.read(at, &outcome, sizeof(outcome));
+    if (!std::isfinite(outcome.loss_sum))
       found_ = format("the loss itself, {}, is the first that is not finite", place_of(index));
   }
 
@@ -75,8 +77,10 @@ class Search final : public Observer {
     return format("{} of {}", name, origin.place);
   }
 
+  const Network& network_;
   const Program& program_;
   const std::span<const Origin> origins_;
+  std::vector<float> copy_;  // of an output
   std::string found_;
 };
 
@@ -122,7 +126,7 @@ NotFinite not_finite_cause(Network& network, const Feed& feed) {
   using Source = NotFinite::Source;
   if (std::string text = bad_input(network, feed); !text.empty()) return {Source::data, std::move(text)};
   if (std::string text = bad_value(network); !text.empty()) return {Source::values, std::move(text)};
-  Search search(network.program(true, feed.count), network.model().graph.origins);
+  Search search(network, network.program(true, feed.count));
   (void)network.train_step(feed, &search);
   if (!search.found().empty()) return {Source::operation, search.found()};
   return {Source::nothing, "it did not happen again when the step was repeated"};

@@ -3,47 +3,20 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <list>
 
 #include "common/base/check.hpp"
 #include "common/base/text.hpp"
+#include "common/graph/device_network.hpp"
 #include "common/graph/freeze.hpp"
 #include "common/graph/fuse.hpp"
 #include "common/graph/join_heads.hpp"
 #include "common/graph/prepare.hpp"
+#include "common/graph/programs.hpp"
 #include "common/ops/deterministic.hpp"
 
 namespace trainyard::graph {
 
 namespace {
-
-/// Programs of the batch sizes that were used last: the usual one, and the odd one at the end of an epoch.
-class Programs {
- public:
-  Programs(Graph graph, const ops::Backend& backend) : graph_(std::move(graph)), backend_(backend) {}
-
-  Result<Program*> of(std::uint32_t batch) {
-    constexpr std::size_t kept = 4;
-    const auto it = std::find_if(programs_.begin(), programs_.end(),
-                                 [&](const auto& program) { return program->batch() == batch; });
-    if (it != programs_.end()) {
-      programs_.splice(programs_.begin(), programs_, it);
-      return programs_.front().get();
-    }
-    auto program = Program::bind(graph_, batch, backend_);
-    if (!program) return program.error();
-    if (programs_.size() == kept) programs_.pop_back();
-    programs_.push_front(std::move(*program));
-    return programs_.front().get();
-  }
-  void forget() { programs_.clear(); }
-  const Graph& graph() const { return graph_; }
-
- private:
-  const Graph graph_;
-  const ops::Backend& backend_;
-  std::list<std::unique_ptr<Program>> programs_;
-};
 
 /// Activations of a prediction that are worth keeping in the caches; larger batches go slice by slice, of at
 /// least four samples.
@@ -269,6 +242,10 @@ void Network::predict(std::span<const float> images, std::uint32_t count, std::s
   predict({.count = count, .inputs = inputs}, probabilities, nullptr);
 }
 
+void Network::read(const void* at, void* to, std::size_t bytes) const { std::memcpy(to, at, bytes); }
+
+void Network::stage(const Feed&) {}
+
 InputShape Network::input() const {
   const Graph& graph = model().graph;
   check(!graph.externals.empty() && graph.externals[0].of.shape.rank() == 4, "the model takes an image");
@@ -289,6 +266,8 @@ Result<std::unique_ptr<Network>> Network::build(const config::ModelSection& sect
 }
 
 Result<std::unique_ptr<Network>> Network::build(Model model, const NetworkOptions& options) {
+  if (options.backend && options.backend->device() != nullptr)
+    return device_network(std::move(model), options);
   return BoundNetwork::make(std::move(model), options);
 }
 

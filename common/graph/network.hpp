@@ -31,6 +31,8 @@ struct NetworkOptions {
   bool training = true;    // false: no gradients are planned
   std::uint64_t seed = 7;  // of the initial values and of dropout
   LossSpec loss;
+  /// Null: the processor's. One with a device keeps parameters, gradients and activations there.
+  std::shared_ptr<ops::Backend> backend;
   /// rows: tables that are only looked up give row_gradients() instead.
   RowGradients row_gradients = RowGradients::dense;
   bool low_memory = false;     // a training computes activations twice instead of keeping them
@@ -62,7 +64,8 @@ class Network {
   /// What it minimizes, and so what its predictions show.
   virtual const LossSpec& loss() const = 0;
   std::span<const TensorInfo> tensors() const { return model().tensors; }
-  /// All parameters and buffers; write to replace them (between steps only).
+  /// All parameters and buffers; write to replace them (between steps only, and before the next call of
+  /// another function: a device may have to be told).
   virtual std::span<float> values() = 0;
   /// Replaces all of them without a copy: the caller gets the old ones, of the same length (between steps
   /// only).
@@ -87,6 +90,11 @@ class Network {
   /// From now on values() stay as they are: predictions run with what follows from them computed once. A
   /// network that trains cannot be frozen.
   virtual Status freeze() = 0;
+  /// Begins to bring in the feed of the next train_step while this one may still run. Its bytes have to stay
+  /// as they are until then. Needs not be called.
+  virtual void stage(const Feed& feed);
+  /// Copies bytes of an output of a program, which may lie on a device.
+  virtual void read(const void* at, void* to, std::size_t bytes) const;
   /// The bound program of a batch, of a full one unless given, for a look inside.
   virtual const Program& program(bool training, std::uint32_t batch = 0) = 0;
 

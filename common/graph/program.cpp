@@ -23,6 +23,7 @@ void* Program::address(ValueId id, const Memory& memory) const {
     case Place::gradient:
       return static_cast<std::byte*>(memory.gradients) + slot.offset * real_bytes_;
     case Place::constant:
+      if (!device_constants_.empty()) return device_constants_[slot.offset].data();
       return const_cast<std::byte*>(constants_[slot.offset].data());
     case Place::external:
       return memory.externals[slot.offset];

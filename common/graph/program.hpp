@@ -10,6 +10,7 @@
 #include "common/base/result.hpp"
 #include "common/graph/graph.hpp"
 #include "common/ops/backend.hpp"
+#include "common/ops/device.hpp"
 #include "common/tensor/buffer.hpp"
 
 namespace trainyard::graph {
@@ -85,6 +86,7 @@ class Program {
   std::vector<Step> steps_;
   std::vector<ValueId> results_;
   std::vector<tensor::Buffer> constants_;
+  std::vector<ops::Block> device_constants_;  // the same, where kernels see a device's memory
   std::size_t arena_bytes_ = 0, live_bytes_ = 0;
   Memory resolved_;
   std::vector<void*> resolved_externals_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 
 #include "common/base/log.hpp"
@@ -13,6 +14,7 @@
 #include "common/optim/schedule.hpp"
 #include "common/store/checkpoint.hpp"
 #include "daemons/trainer/chief_part.hpp"
+#include "daemons/trainer/processor.hpp"
 
 namespace trainyard::trainer {
 
@@ -96,12 +98,23 @@ Status Training::build(const graph::InputShape& input) {
   for (const optim::TensorSize& tensor : tensors_) frozen.push_back(tensor.frozen);
   frozen = graph::freeze_tensors(*model, std::move(frozen));
   for (std::size_t i = 0; i < frozen.size(); ++i) tensors_[i].frozen = frozen[i];
-  auto network = graph::Network::build(std::move(*model), {.batch_max = job_.data.batch_size,
-                                                           .training = true,
-                                                           .seed = job_.train.seed,
-                                                           .row_gradients = graph::RowGradients::rows,
-                                                           .low_memory = job_.train.low_memory,
-                                                           .deterministic = job_.train.deterministic});
+  const char* const granted = std::getenv("CUDA_VISIBLE_DEVICES");
+  Processor processor = choose_processor(granted != nullptr ? granted : "");
+  graph::NetworkOptions options{.batch_max = job_.data.batch_size,
+                                .training = true,
+                                .seed = job_.train.seed,
+                                .backend = processor.backend,
+                                .row_gradients = graph::RowGradients::rows,
+                                .low_memory = job_.train.low_memory,
+                                .deterministic = job_.train.deterministic};
+  auto network = graph::Network::build(processor.backend ? *model : std::move(*model), options);
+  if (!network && network.error().code == Errc::refused && processor.backend) {
+    processor = {nullptr, "the CPU", format("{}; the CPU computes", network.error().message)};
+    options.backend = nullptr;
+    network = graph::Network::build(std::move(*model), options);
+  }
+  if (!processor.warning.empty()) log::warn("{}", processor.warning);
+  log::info("trains on {}", processor.text);
   if (!network) return Error{Errc::invalid, network.error().message};
   network_ = std::move(*network);
   const auto widths = network_->row_widths();

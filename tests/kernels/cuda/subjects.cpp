@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/kernels/cuda_host/backend.hpp"
 #include "tests/kernels/lab.hpp"
 
 namespace trainyard::ops {
@@ -18,6 +19,8 @@ std::shared_ptr<Backend> open_or_skip() {
 const std::shared_ptr<Backend> gpu = open_or_skip();
 
 }  // namespace
+
+std::shared_ptr<Backend> subject_backend() { return gpu; }
 
 void each_subject(std::uint32_t, const std::function<void(Lab)>& use) { use(Lab::of(gpu)); }
 

@@ -10,4 +10,7 @@ namespace trainyard::ops {
 
 std::unique_ptr<Backend> cuda_on_host_backend();
 
+/// The backend that this program holds against the reference; the same one each time.
+std::shared_ptr<Backend> subject_backend();
+
 }  // namespace trainyard::ops

@@ -4,9 +4,11 @@
 
 namespace trainyard::ops {
 
-void each_subject(std::uint32_t, const std::function<void(Lab)>& use) {
+std::shared_ptr<Backend> subject_backend() {
   static const std::shared_ptr<Backend> backend = cuda_on_host_backend();
-  use(Lab::of(backend));
+  return backend;
 }
+
+void each_subject(std::uint32_t, const std::function<void(Lab)>& use) { use(Lab::of(subject_backend())); }
 
 }  // namespace trainyard::ops
