@@ -48,6 +48,7 @@ class Training {
   Status run();
 
  private:
+  static constexpr std::uint64_t steps_ahead = 4;  // that the loader works on
   Status prepare();
   Status build(const graph::InputShape& input);
   Status await_roster();
