@@ -15,12 +15,22 @@ namespace {
 // Values that were published and may still be on their way to trainers.
 constexpr std::size_t spare_max = 2;
 
+// Below, waking a team of threads costs more than it saves.
+constexpr std::size_t parallel_floats_min = 2 * slice_floats_usual;
+constexpr std::int64_t rows_a_piece = 512;
+
 ValueKind kind_of(const Slice& slice) { return static_cast<ValueKind>(slice.kind); }
 
 }  // namespace
 
 Table::Table(const config::TrainSection& train, std::vector<Slice> slices, std::uint64_t steps_per_epoch)
-    : train_(train), slices_(std::move(slices)), steps_per_epoch_(steps_per_epoch) {}
+    : train_(train), slices_(std::move(slices)), steps_per_epoch_(steps_per_epoch) {
+  std::size_t at = 0;
+  for (const Slice& slice : slices_) {
+    begins_.push_back(at);
+    at += slice.length;
+  }
+}
 
 Result<Table> Table::make(const config::TrainSection& train, std::vector<Slice> slices,
                           std::uint64_t steps_per_epoch, std::vector<float> values) {
@@ -137,30 +147,47 @@ std::vector<float> Table::filled(const Contribution& contribution) const {
   return out;
 }
 
-void Table::apply_slice(const Slice& slice, std::size_t at, const Sum& sum, const Step& step,
-                        std::vector<float>& next) {
+void Table::apply_slice(std::size_t index, const Sum& sum, const Step& step, std::vector<float>& next) {
+  const Slice& slice = slices_[index];
+  const std::size_t at = begins_[index];
   const SliceRule rule{kind_of(slice), slice.rate, slice.decay};
-  const bool buffer = rule.kind == ValueKind::buffer;
-  const auto scale = static_cast<float>(buffer ? step.scale : step.clipped);
-  std::optional<float> bound;
-  if (train_.clip.value) bound = static_cast<float>(*train_.clip.value);
+  const auto scale = static_cast<float>(rule.kind == ValueKind::buffer ? step.scale : step.clipped);
   std::array<float*, rule_arrays_max> arrays{};
   for (Array& array : arrays_) arrays[array.place] = array.floats.data() + at;
   const auto to = std::span(next).subspan(at, slice.length);
-  if (by_rows_ && slice.row > 0) {
-    update_rows(train_.optimizer, step.rate, updates_, rule, {to.data(), arrays}, rows_of(slice, sum), scale,
-                bound);
-  } else {
-    std::vector<std::span<const float>> parts;
-    for (const auto& part : sum.parts) parts.push_back(part.subspan(at, slice.length));
-    const bool over = &next == values_.get();
-    if (over) changed_.resize(std::max<std::size_t>(changed_.size(), slice.length));
-    const Target target{.value = std::span(*values_).subspan(at, slice.length),
-                        .next = over ? std::span(changed_).first(slice.length) : to,
-                        .arrays = arrays};
-    update(train_.optimizer, step.rate, updates_, rule, target, {parts, scale, bound});
-    if (over) std::copy(target.next.begin(), target.next.end(), to.begin());
+  std::vector<std::span<const float>> parts;
+  for (const auto& part : sum.parts) parts.push_back(part.subspan(at, slice.length));
+  const bool over = &next == values_.get();
+  // On its way into values that nobody else holds.
+  static thread_local std::vector<float> changed;
+  if (over) changed.resize(std::max<std::size_t>(changed.size(), slice.length));
+  const Target target{.value = std::span(*values_).subspan(at, slice.length),
+                      .next = over ? std::span(changed).first(slice.length) : to,
+                      .arrays = arrays};
+  update(train_.optimizer, step.rate, updates_, rule, target, {parts, scale, step.bound});
+  if (over) std::copy(target.next.begin(), target.next.end(), to.begin());
+  if (average_) average(to, std::span(*average_).subspan(at, slice.length), train_.ema->decay, updates_);
+}
+
+void Table::apply_rows(std::size_t index, const Sum& sum, const Step& step, std::vector<float>& next) {
+  const Slice& slice = slices_[index];
+  const std::size_t at = begins_[index];
+  std::array<float*, rule_arrays_max> arrays{};
+  for (Array& array : arrays_) arrays[array.place] = array.floats.data() + at;
+  const tensor::RowGradient rows = rows_of(slice, sum);
+  const auto count = static_cast<std::int64_t>(rows.ids.size());
+  const auto pieces = (count + rows_a_piece - 1) / rows_a_piece;
+#pragma omp parallel for schedule(static) if (pieces > 1)
+  for (std::int64_t piece = 0; piece < pieces; ++piece) {
+    const auto first = static_cast<std::size_t>(piece * rows_a_piece);
+    const std::size_t some = std::min<std::size_t>(rows_a_piece, rows.ids.size() - first);
+    update_rows(train_.optimizer, step.rate, updates_, {kind_of(slice), slice.rate, slice.decay},
+                {next.data() + at, arrays},
+                {rows.offset, rows.width, rows.ids.subspan(first, some),
+                 rows.rows.subspan(first * rows.width, some * rows.width)},
+                static_cast<float>(step.clipped), step.bound);
   }
+  const auto to = std::span(next).subspan(at, slice.length);
   if (average_) average(to, std::span(*average_).subspan(at, slice.length), train_.ema->decay, updates_);
 }
 
@@ -184,30 +211,35 @@ void Table::apply(std::span<const Contribution> contributions, std::optional<dou
 
   Step step{.rate = rate(step_), .scale = 1.0 / static_cast<double>(sum.samples)};
   step.clipped = train_.clip.norm ? step.scale * clip_factor(*norm, *train_.clip.norm) : step.scale;
+  if (train_.clip.value) step.bound = static_cast<float>(*train_.clip.value);
   auto next = take_next();
-  std::size_t at = 0;
-  for (const Slice& slice : slices_) {
-    apply_slice(slice, at, sum, step, *next);
-    at += slice.length;
+  const auto count = static_cast<std::int64_t>(slices_.size());
+#pragma omp parallel for schedule(dynamic) if (size() >= parallel_floats_min)
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto index = static_cast<std::size_t>(i);
+    if (!goes_by_rows(slices_[index])) apply_slice(index, sum, step, *next);
   }
+  for (std::size_t i = 0; i < slices_.size(); ++i)
+    if (goes_by_rows(slices_[i])) apply_rows(i, sum, step, *next);
   if (next != values_) spare_.push_back(std::exchange(values_, std::move(next)));
 }
 
 std::vector<double> Table::square_sums(std::span<const Contribution> contributions) const {
   const Sum sum = sum_of(contributions);
   const auto scale = static_cast<float>(sum.samples == 0 ? 0.0 : 1.0 / static_cast<double>(sum.samples));
-  std::vector<double> sums;
-  std::vector<std::span<const float>> parts(sum.parts.size());
-  std::size_t at = 0;
-  for (const Slice& slice : slices_) {
-    for (std::size_t i = 0; i < parts.size(); ++i) parts[i] = sum.parts[i].subspan(at, slice.length);
-    const bool counts = kind_of(slice) != ValueKind::buffer;
-    if (by_rows_ && slice.row > 0)
-      sums.push_back(square_sum(rows_of(slice, sum), scale));
-    else
-      sums.push_back(counts ? square_sum({parts, scale, std::nullopt}, slice.length) : 0.0);
-    at += slice.length;
+  std::vector<double> sums(slices_.size());
+  const auto count = static_cast<std::int64_t>(slices_.size());
+#pragma omp parallel for schedule(dynamic) if (size() >= parallel_floats_min)
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto index = static_cast<std::size_t>(i);
+    const Slice& slice = slices_[index];
+    if (goes_by_rows(slice) || kind_of(slice) == ValueKind::buffer) continue;
+    std::vector<std::span<const float>> parts;
+    for (const auto& part : sum.parts) parts.push_back(part.subspan(begins_[index], slice.length));
+    sums[index] = square_sum({parts, scale, std::nullopt}, slice.length);
   }
+  for (std::size_t i = 0; i < slices_.size(); ++i)
+    if (goes_by_rows(slices_[i])) sums[i] = square_sum(rows_of(slices_[i], sum), scale);
   return sums;
 }
 

@@ -39,6 +39,7 @@ class Table {
   /// The next step: sums the contributions in their order, divides by all samples, updates. Without a single
   /// sample the step passes and nothing changes. `norm`: of the mean gradient of all tables together, needed
   /// where the job clips by norm and this is not the only table.
+  /// The threads of OpenMP share the slices; no number depends on how many there are.
   void apply(std::span<const Contribution> contributions, std::optional<double> norm = std::nullopt);
 
   /// For each slice the sum of the squares of its mean gradient, 0 for buffers: what a global norm is made
@@ -84,6 +85,7 @@ class Table {
   };
   struct Step {
     double rate = 0, scale = 1, clipped = 1;  // of buffers, of gradients
+    std::optional<float> bound;               // of a gradient, after scaling
   };
   Table(const config::TrainSection& train, std::vector<Slice> slices, std::uint64_t steps_per_epoch);
   Sum sum_of(std::span<const Contribution> contributions) const;
@@ -91,8 +93,9 @@ class Table {
   std::shared_ptr<std::vector<float>> take_next();
   tensor::RowGradient rows_of(const Slice& slice, const Sum& sum) const;
   std::vector<float> filled(const Contribution& contribution) const;
-  void apply_slice(const Slice& slice, std::size_t at, const Sum& sum, const Step& step,
-                   std::vector<float>& next);
+  bool goes_by_rows(const Slice& slice) const { return by_rows_ && slice.row > 0; }
+  void apply_slice(std::size_t index, const Sum& sum, const Step& step, std::vector<float>& next);
+  void apply_rows(std::size_t index, const Sum& sum, const Step& step, std::vector<float>& next);
   std::vector<std::string> array_names() const;
 
   config::TrainSection train_;
@@ -106,7 +109,7 @@ class Table {
   std::optional<std::vector<float>> average_;
   bool by_rows_ = false;
   mutable RowSum row_sum_;
-  std::vector<float> changed_;  // a slice on its way into values that nobody else holds
+  std::vector<std::size_t> begins_;  // of slices: their place in the values
 };
 
 /// The norm that square sums of slices stand for; in their order, so that it does not depend on who owns

@@ -15,6 +15,7 @@
 #include "common/graph/network.hpp"
 #include "common/graph/profile.hpp"
 #include "common/optim/rows.hpp"
+#include "common/optim/slices.hpp"
 #include "tests/bench/engine_models.hpp"
 #include "tests/bench/rounds.hpp"
 
@@ -92,9 +93,18 @@ class Trainer {
 
   void momentum() {
     const config::OptimizerSection sgd{.learning_rate = 0.01, .momentum = 0.9};
-    const std::span<const float> gradients[] = {network_->gradients()};
-    optim::update(sgd, 0.01, step_, {}, {network_->values(), next_, {state_.data()}},
-                  {gradients, 1.0f / static_cast<float>(batch_), std::nullopt});
+    const auto all = network_->gradients();
+    const auto values = network_->values();
+    // Slice by slice, as optim::Table does it.
+    constexpr std::size_t kSlice = optim::slice_floats_usual;
+#pragma omp parallel for schedule(dynamic) if (all.size() > kSlice)
+    for (std::size_t at = 0; at < all.size(); at += kSlice) {
+      const std::size_t length = std::min<std::size_t>(kSlice, all.size() - at);
+      const std::span<const float> gradients[] = {all.subspan(at, length)};
+      optim::update(sgd, 0.01, step_, {},
+                    {values.subspan(at, length), std::span(next_).subspan(at, length), {state_.data() + at}},
+                    {gradients, 1.0f / static_cast<float>(batch_), std::nullopt});
+    }
     network_->swap_values(next_);
   }
 
