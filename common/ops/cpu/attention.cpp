@@ -14,7 +14,8 @@
 namespace trainyard::ops::cpu {
 namespace {
 
-constexpr std::int64_t kBlockQueries = 60;  // a multiple of the rows that multiply() takes at once
+constexpr std::int64_t kRowsAtOnce = 12;  // that multiply() takes
+constexpr std::int64_t kBlockQueries = 6 * kRowsAtOnce;
 constexpr std::int64_t kBlockScores = 1 << 16;
 
 /// c[r] (+)= a[r] b, of rows that lie in steps.
@@ -52,8 +53,12 @@ struct Sizes {
         keys(extents[3]),
         depth(q_width),
         width(v_width) {
-    block = std::clamp<std::int64_t>(kBlockScores / std::max<std::int64_t>(keys, 1), 12, kBlockQueries);
-    block = std::min(block, queries);
+    const auto round_up = [](std::int64_t x, std::int64_t to) { return (x + to - 1) / to * to; };
+    const std::int64_t most =
+        std::clamp<std::int64_t>(kBlockScores / std::max<std::int64_t>(keys, 1), kRowsAtOnce, kBlockQueries);
+    // A short last block would cost as much as a long one to prepare.
+    const std::int64_t blocks = std::max<std::int64_t>(1, (queries + most - 1) / most);
+    block = std::min({round_up((queries + blocks - 1) / blocks, kRowsAtOnce), kBlockQueries, queries});
     masked = present(op.inputs, mask_index);
     if (!masked) return;
     mask_steps = ops::mask_steps(op.inputs[mask_index].shape, extents);
