@@ -7,9 +7,6 @@
 
 #include "common/base/check.hpp"
 #include "common/graph/feeds.hpp"
-#include "common/graph/freeze.hpp"
-#include "common/graph/fuse.hpp"
-#include "common/graph/join_heads.hpp"
 #include "common/graph/padded.hpp"
 #include "common/graph/prepare.hpp"
 #include "common/graph/programs.hpp"
@@ -163,15 +160,9 @@ class DeviceNetwork final : public Network {
 
   Status freeze() override {
     check(!options_.training, "a network that trains changes its values");
-    Graph graph = inference_graph(model_);
-    graph::freeze(graph, values_);
-    if (const Status folded = fold(graph); !folded) return folded;
-    fold_batch_norm(graph);
-    fuse(graph, false);
-    join_heads(graph);
-    if (const Status done = add_prediction(graph, options_.loss); !done) return done;
-    drop_unused(graph);
-    return take(inference_, std::move(graph));
+    auto graph = graph_to_predict_frozen(model_, options_.loss, values_);
+    if (!graph) return graph.error();
+    return take(inference_, std::move(*graph));
   }
 
   void read(const void* at, void* to, std::size_t bytes) const override {

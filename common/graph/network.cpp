@@ -7,9 +7,6 @@
 #include "common/base/check.hpp"
 #include "common/base/text.hpp"
 #include "common/graph/device_network.hpp"
-#include "common/graph/freeze.hpp"
-#include "common/graph/fuse.hpp"
-#include "common/graph/join_heads.hpp"
 #include "common/graph/prepare.hpp"
 #include "common/graph/programs.hpp"
 #include "common/ops/deterministic.hpp"
@@ -97,15 +94,9 @@ class BoundNetwork final : public Network {
 
   Status freeze() override {
     check(!options_.training, "a network that trains changes its values");
-    Graph graph = inference_graph(model_);
-    graph::freeze(graph, values_);
-    if (const Status folded = fold(graph); !folded) return folded;
-    fold_batch_norm(graph);
-    fuse(graph, false);
-    join_heads(graph);
-    if (const Status done = add_prediction(graph, options_.loss); !done) return done;
-    drop_unused(graph);
-    inference_ = std::make_unique<Programs>(std::move(graph), *backend_);
+    auto graph = graph_to_predict_frozen(model_, options_.loss, values_);
+    if (!graph) return graph.error();
+    inference_ = std::make_unique<Programs>(std::move(*graph), *backend_);
     return prepare();
   }
 

@@ -1,6 +1,7 @@
 #include "common/graph/prepare.hpp"
 
 #include "common/graph/autodiff.hpp"
+#include "common/graph/freeze.hpp"
 #include "common/graph/fuse.hpp"
 #include "common/graph/join_heads.hpp"
 #include "common/graph/recompute.hpp"
@@ -23,6 +24,19 @@ Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss) {
   fuse(graph, false);
   join_heads(graph);
   if (const Status done = add_prediction(graph, loss); !done) return done.error();
+  return graph;
+}
+
+Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss,
+                                      std::span<const float> values) {
+  Graph graph = inference_graph(model);
+  freeze(graph, values);
+  if (const Status folded = fold(graph); !folded) return folded.error();
+  fold_batch_norm(graph);
+  fuse(graph, false);
+  join_heads(graph);
+  if (const Status done = add_prediction(graph, loss); !done) return done.error();
+  drop_unused(graph);
   return graph;
 }
 

@@ -1,6 +1,8 @@
 // The graphs that run: those of a model after all passes over it, before they are bound to a batch. Pure.
 #pragma once
 
+#include <span>
+
 #include "common/graph/autodiff.hpp"
 #include "common/graph/loss.hpp"
 #include "common/graph/model.hpp"
@@ -17,5 +19,9 @@ Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint
                              const TrainingPasses& passes = {});
 /// Result 0 is what a prediction shows.
 Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss);
+/// The same with tensors that stay as they are: what follows from `values`, the model's flat array, is
+/// computed now, once.
+Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss,
+                                      std::span<const float> values);
 
 }  // namespace trainyard::graph

@@ -1,24 +1,12 @@
 // Whatever the number of threads, the bits are the same.
-#include <omp.h>
-
 #include <catch2/catch.hpp>
 #include <cstring>
 
 #include "tests/kernels/lab.hpp"
+#include "tests/support/team.hpp"
 
 namespace trainyard::ops {
 namespace {
-
-class Team {
- public:
-  explicit Team(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-  ~Team() { omp_set_num_threads(before_); }
-  Team(const Team&) = delete;
-  Team& operator=(const Team&) = delete;
-
- private:
-  int before_;
-};
 
 /// Requires the same bytes of every result for teams of 1, 2, 3, 4 and 7.
 void require_same_bits(
@@ -27,7 +15,7 @@ void require_same_bits(
   std::vector<Held> first;
   for (const int threads : {1, 2, 3, 4, 7}) {
     INFO("threads " << threads);
-    const Team team(threads);
+    const trainyard::test::Team team(threads);
     Lab lab = make();
     const std::vector<Held> made = computation(lab);
     if (first.empty()) first = made;

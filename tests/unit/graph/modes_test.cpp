@@ -1,6 +1,4 @@
 // Ways to train that change no bit: with less memory, and with any number of threads.
-#include <omp.h>
-
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <optional>
@@ -9,23 +7,13 @@
 #include "common/config/presets.hpp"
 #include "common/graph/network.hpp"
 #include "common/graph/presets.hpp"
+#include "tests/support/team.hpp"
 
 namespace trainyard::graph::test {
 
 namespace {
 
 constexpr std::uint32_t count = 12;
-
-class Team {
- public:
-  explicit Team(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-  ~Team() { omp_set_num_threads(before_); }
-  Team(const Team&) = delete;
-  Team& operator=(const Team&) = delete;
-
- private:
-  int before_;
-};
 
 struct Preset {
   std::string name;
@@ -100,7 +88,7 @@ TEST_CASE("a deterministic training gives the same bits with 1, 2 and 4 threads"
     INFO(preset.name);
     std::optional<Trained> first;
     for (const int threads : {1, 2, 4}) {
-      const Team team(threads);
+      const trainyard::test::Team team(threads);
       const Trained trained = train(preset, {.deterministic = true}, 3);
       if (!first) first = trained;
       INFO("threads " << threads);

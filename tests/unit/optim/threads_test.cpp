@@ -1,9 +1,9 @@
 // Tables that are large enough for a team of threads.
-#include <omp.h>
 #include <catch2/catch.hpp>
 
 #include "common/base/random.hpp"
 #include "common/optim/table.hpp"
+#include "tests/support/team.hpp"
 
 using namespace trainyard;
 using namespace trainyard::optim;
@@ -30,8 +30,7 @@ std::vector<float> drawn(Random& random) {
 
 /// The values after five steps of two contributions, on so many threads.
 std::vector<float> trained(const config::TrainSection& train, std::uint64_t row, int threads) {
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(threads);
+  const test::Team team(threads);
   Random random(1);
   Table table = Table::make(train, slices(row), 10, drawn(random)).value();
   std::vector<std::int32_t> ids;
@@ -48,7 +47,6 @@ std::vector<float> trained(const config::TrainSection& train, std::uint64_t row,
     const Contribution contributions[] = {{3, gradients[0], parts}, {5, gradients[1], parts}};
     table.apply(contributions);
   }
-  omp_set_num_threads(before);
   return *table.values();
 }
 
