@@ -180,6 +180,10 @@ struct ParameterRule {
   std::optional<bool> freeze;           // neither sent nor updated
 };
 
+/// Of what linear maps read; weights, sums and everything else are fp32 (graph/narrow.hpp).
+enum class Precision : std::uint8_t { fp32, bf16, fp16 };
+inline constexpr std::array kPrecisionNames{"fp32", "bf16", "fp16"};  // by their numbers
+
 struct TrainSection {
   std::uint32_t epochs = 10;
   OptimizerSection optimizer;
@@ -188,6 +192,7 @@ struct TrainSection {
   std::uint32_t accumulation = 1;  // batches of a trainer whose gradients make one update
   std::optional<EmaSection> ema;
   std::vector<ParameterRule> parameters;
+  Precision precision = Precision::fp32;
   bool low_memory = false;     // compute activations twice instead of keeping them
   bool deterministic = false;  // the same bits with any number of threads
   std::uint64_t seed = 7;

@@ -221,7 +221,16 @@ Table<TrainSection> train_section() {
                                                 "Share of the average that stays at each step.")},
                        "Exponential moving average of the values; validation, test and bundle use it."),
       parameters_field(),
-      later<S>("precision", {"fp32"}, "Of activations and gradients."),
+      choice(
+          &S::precision, "precision",
+          {{kPrecisionNames[0], Precision::fp32},
+           {kPrecisionNames[1], Precision::bf16},
+           {kPrecisionNames[2], Precision::fp16}},
+          {},
+          "Of what convolutions, dense layers and matrix products read, forward and backward; weights, sums, "
+          "statistics, losses and the model that is left are fp32. fp16: the loss is scaled, and a batch "
+          "whose "
+          "gradients overflow is left out."),
       choice(
           &S::low_memory, "memory", {{"normal", false}, {"low", true}}, {},
           "low: what the backward pass needs of the forward pass is computed a second time, piece by piece, "

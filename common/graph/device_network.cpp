@@ -7,6 +7,9 @@
 
 #include "common/base/check.hpp"
 #include "common/graph/feeds.hpp"
+#include "common/graph/finite.hpp"
+#include "common/graph/loss_scale.hpp"
+#include "common/graph/narrow.hpp"
 #include "common/graph/padded.hpp"
 #include "common/graph/prepare.hpp"
 #include "common/graph/programs.hpp"
@@ -70,12 +73,14 @@ class DeviceNetwork final : public Network {
 
   Status make() {
     if (options_.training) {
-      auto graph = graph_to_train(model_, options_.loss, options_.seed, {.low_memory = options_.low_memory});
+      auto graph = graph_to_train(model_, options_.loss, options_.seed,
+                                  {.low_memory = options_.low_memory, .type = type_of(options_.precision)});
       if (!graph) return graph.error();
       if (const Status done = take(training_, std::move(*graph)); !done) return done;
       gradients_.assign(model_.length, 0.0f);
     }
-    auto graph = graph_to_predict(model_, options_.loss);
+    auto graph =
+        graph_to_predict(model_, options_.loss, options_.training ? DType::f32 : type_of(options_.precision));
     if (!graph) return graph.error();
     if (const Status done = take(inference_, std::move(*graph)); !done) return done;
     const std::size_t bytes = padded_.length() * sizeof(float);
@@ -127,6 +132,8 @@ class DeviceNetwork final : public Network {
       training_->feeds.fill(slot_, feed);
     }
     staged_.reset();
+    // Not with the feed, which may be staged before the step that changes the scale has run.
+    training_->feeds.scale_loss(slot_, scale_.value());
     fetched_ = false;
     const std::function<void()> fetched = [this] { fetch(); };
     std::optional<Patient> patient;
@@ -134,8 +141,15 @@ class DeviceNetwork final : public Network {
     run(*training_, slot_, feed.count, patient ? &*patient : nullptr);
     wait();
     const auto& outcome = *reinterpret_cast<const ops::Outcome*>(outcome_.data());
-    return {outcome.loss_sum, static_cast<std::uint32_t>(outcome.correct), std::isfinite(outcome.loss_sum),
-            outcome.weight_sum};
+    StepResult result{.loss_sum = outcome.loss_sum,
+                      .correct = static_cast<std::uint32_t>(outcome.correct),
+                      .finite = std::isfinite(outcome.loss_sum),
+                      .weight_sum = outcome.weight_sum};
+    if (options_.precision == config::Precision::fp16) {
+      result.loss_scale = scale_.value();
+      result.overflow = scale_.overflows(result.finite && all_finite(gradients()));
+    }
+    return result;
   }
 
   void predict(const Feed& feed, std::span<float> out, Observer* observer) override {
@@ -160,7 +174,7 @@ class DeviceNetwork final : public Network {
 
   Status freeze() override {
     check(!options_.training, "a network that trains changes its values");
-    auto graph = graph_to_predict_frozen(model_, options_.loss, values_);
+    auto graph = graph_to_predict_frozen(model_, options_.loss, values_, type_of(options_.precision));
     if (!graph) return graph.error();
     return take(inference_, std::move(*graph));
   }
@@ -276,6 +290,7 @@ class DeviceNetwork final : public Network {
   std::size_t slot_ = 0, next_slot_ = 0;
   std::optional<Staged> staged_;
   Memory memory_;
+  LossScale scale_;
 };
 
 }  // namespace

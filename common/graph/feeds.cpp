@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "common/base/check.hpp"
+#include "common/graph/narrow.hpp"
 
 namespace trainyard::graph {
 
@@ -46,19 +47,26 @@ const void* Feeds::source(std::size_t index, const Feed& feed) const {
   if (name == "labels") return feed.labels;
   if (name == "keys") return feed.keys.data();
   if (name == "step") return &feed.step;
-  check(name == "outcome", "an external of a network has a source");
+  check(name == "outcome" || name == kLossScale, "an external of a network has a source");
   return nullptr;
 }
 
 void Feeds::fill(std::size_t slot, const Feed& feed) {
   for (std::size_t i = 0; i < graph_.externals.size(); ++i) {
     const void* const from = source(i, feed);
-    if (from == nullptr) continue;
-    const std::size_t bytes = bytes_of(graph_.externals[i], feed.count);
-    std::byte* const host = slots_[slot].host.data() + offsets_[i];
-    std::memcpy(host, from, bytes);
-    device_.copy_in_beside(slots_[slot].device.data() + offsets_[i], host, bytes);
+    if (from != nullptr) copy(slot, i, from, bytes_of(graph_.externals[i], feed.count));
   }
+}
+
+void Feeds::scale_loss(std::size_t slot, float scale) {
+  for (std::size_t i = own_inputs_; i < graph_.externals.size(); ++i)
+    if (graph_.externals[i].name == kLossScale) copy(slot, i, &scale, sizeof(scale));
+}
+
+void Feeds::copy(std::size_t slot, std::size_t index, const void* from, std::size_t bytes) {
+  std::byte* const host = slots_[slot].host.data() + offsets_[index];
+  std::memcpy(host, from, bytes);
+  device_.copy_in_beside(slots_[slot].device.data() + offsets_[index], host, bytes);
 }
 
 }  // namespace trainyard::graph

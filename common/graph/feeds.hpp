@@ -23,6 +23,8 @@ class Feeds {
 
   /// Enqueues the copies of a feed into a slot; what was enqueued from it before has to be done.
   void fill(std::size_t slot, const Feed& feed);
+  /// The same of the scale of the loss, where the graph has one.
+  void scale_loss(std::size_t slot, float scale);
   /// By Graph::externals. The one named "outcome" is the last block's.
   std::span<void* const> externals(std::size_t slot) const { return slots_[slot].externals; }
   /// Where a slot's outcome lies on the device; null where the graph has none.
@@ -35,6 +37,7 @@ class Feeds {
     void* outcome = nullptr;
   };
   std::size_t bytes_of(const External& external, std::uint32_t count) const;
+  void copy(std::size_t slot, std::size_t index, const void* from, std::size_t bytes);
   const void* source(std::size_t index, const Feed& feed) const;
 
   const Graph& graph_;

@@ -8,6 +8,7 @@
 
 #include "common/base/text.hpp"
 #include "common/ops/backend.hpp"
+#include "common/tensor/half.hpp"
 
 namespace trainyard::graph {
 namespace {
@@ -19,6 +20,7 @@ struct Bad {
 
 Bad bad_of(std::span<const float> values) {
   Bad bad;
+  if (all_finite(values)) return bad;
   for (const float value : values) {
     if (std::isfinite(value)) continue;
     if (bad.count++ == 0) bad.infinite = std::isinf(value);
@@ -41,11 +43,9 @@ class Search final : public Observer {
       const Signature& of = step.outputs[k];
       if (of.opaque) {
         look_at_outcome(step, k, at[k], index);
-      } else if (of.type == DType::f32) {
-        copy_.resize(step.output_bytes[k] / sizeof(float));
-        network_.read(at[k], copy_.data(), copy_.size() * sizeof(float));
-        if (all_finite(copy_)) continue;
-        const Bad bad = bad_of(copy_);
+      } else if (tensor::is_real(of.type)) {
+        const Bad bad = bad_of(copied(of.type, at[k], step.output_bytes[k]));
+        if (bad.count == 0) continue;
         found_ = format("the first {} comes from {}, in {} of {} values", name_of(bad), place_of(index),
                         bad.count, of.shape.elements());
       }
@@ -55,6 +55,20 @@ class Search final : public Observer {
   const std::string& found() const { return found_; }
 
  private:
+  /// The elements of an output, where this program can read them.
+  std::span<const float> copied(DType type, const void* at, std::size_t bytes) {
+    copy_.resize(bytes / tensor::size_of(type));
+    if (type == DType::f32) {
+      network_.read(at, copy_.data(), bytes);
+      return copy_;
+    }
+    std::vector<std::uint16_t> narrow(copy_.size());
+    network_.read(at, narrow.data(), bytes);
+    for (std::size_t i = 0; i < narrow.size(); ++i)
+      copy_[i] = type == DType::f16 ? tensor::float_from_f16(narrow[i]) : tensor::float_from_bf16(narrow[i]);
+    return copy_;
+  }
+
   /// A loss writes its sum beside its gradient.
   void look_at_outcome(const Program::Step& step, std::size_t k, const void* at, std::size_t index) {
     if (step.kind < Kind::crf_loss || step.kind == Kind::viterbi || k + 1 != step.outputs.size() ||
@@ -120,6 +134,16 @@ bool all_finite(std::span<const float> values) {
     bad |= static_cast<std::uint32_t>(exponent == 0x7f800000u);
   }
   return bad == 0;
+}
+
+bool finite_gradients(const Network& network, std::span<const std::uint64_t> row_widths) {
+  const auto tensors = network.tensors();
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (row_widths[i] == 0 && !all_finite(network.gradients().subspan(tensors[i].offset, tensors[i].length)))
+      return false;
+  for (const tensor::RowGradient& part : network.row_gradients())
+    if (!all_finite(part.rows)) return false;
+  return true;
 }
 
 NotFinite not_finite_cause(Network& network, const Feed& feed) {

@@ -12,6 +12,9 @@ namespace trainyard::graph {
 /// No infinity and no not-a-number; as fast as memory is read.
 bool all_finite(std::span<const float> values);
 
+/// The same of all gradients of the last step; `row_widths` are the network's.
+bool finite_gradients(const Network& network, std::span<const std::uint64_t> row_widths);
+
 struct NotFinite {
   enum class Source { nothing, data, values, operation } source = Source::nothing;
   std::string text;  // "the first infinity comes from exp of model.layers[3] (12:7), in 2 of 320 values"

@@ -7,6 +7,9 @@
 #include "common/base/check.hpp"
 #include "common/base/text.hpp"
 #include "common/graph/device_network.hpp"
+#include "common/graph/finite.hpp"
+#include "common/graph/loss_scale.hpp"
+#include "common/graph/narrow.hpp"
 #include "common/graph/prepare.hpp"
 #include "common/graph/programs.hpp"
 #include "common/ops/deterministic.hpp"
@@ -25,9 +28,12 @@ class BoundNetwork final : public Network {
     Result<Graph> training = Graph{};
     if (options.training)
       training = graph_to_train(model, options.loss, options.seed,
-                                {.rows = options.row_gradients, .low_memory = options.low_memory});
+                                {.rows = options.row_gradients,
+                                 .low_memory = options.low_memory,
+                                 .type = type_of(options.precision)});
     if (!training) return training.error();
-    auto inference = graph_to_predict(model, options.loss);
+    auto inference =
+        graph_to_predict(model, options.loss, options.training ? DType::f32 : type_of(options.precision));
     if (!inference) return inference.error();
     auto network = std::make_unique<BoundNetwork>(std::move(model), options, std::move(*training),
                                                   std::move(*inference));
@@ -43,6 +49,7 @@ class BoundNetwork final : public Network {
         inference_(std::make_unique<Programs>(std::move(inference), *backend_)),
         gradients_(options.training ? model_.length : 0, 0.0f) {
     draw_initial(model_, options.seed, values_);
+    if (options.precision == config::Precision::fp16) row_widths_ = BoundNetwork::row_widths();
   }
 
   const Model& model() const override { return model_; }
@@ -71,9 +78,17 @@ class BoundNetwork final : public Network {
           "a step has between one sample and batch_max");
     outcome_ = {};
     step_ = feed.step;
+    loss_scale_ = scale_.value();
     take_rows(run(*training_, feed, observer));
-    return {outcome_.loss_sum, static_cast<std::uint32_t>(outcome_.correct), std::isfinite(outcome_.loss_sum),
-            outcome_.weight_sum};
+    StepResult result{.loss_sum = outcome_.loss_sum,
+                      .correct = static_cast<std::uint32_t>(outcome_.correct),
+                      .finite = std::isfinite(outcome_.loss_sum),
+                      .weight_sum = outcome_.weight_sum};
+    if (options_.precision == config::Precision::fp16) {
+      result.loss_scale = scale_.value();
+      result.overflow = scale_.overflows(result.finite && finite_gradients(*this, row_widths_));
+    }
+    return result;
   }
 
   void predict(const Feed& feed, std::span<float> out, Observer* observer) override {
@@ -94,7 +109,7 @@ class BoundNetwork final : public Network {
 
   Status freeze() override {
     check(!options_.training, "a network that trains changes its values");
-    auto graph = graph_to_predict_frozen(model_, options_.loss, values_);
+    auto graph = graph_to_predict_frozen(model_, options_.loss, values_, type_of(options_.precision));
     if (!graph) return graph.error();
     inference_ = std::make_unique<Programs>(std::move(*graph), *backend_);
     return prepare();
@@ -189,6 +204,7 @@ class BoundNetwork final : public Network {
     if (name == "labels") return writable(feed.labels);
     if (name == "keys") return writable(feed.keys.data());
     if (name == "step") return &step_;
+    if (name == kLossScale) return &loss_scale_;
     check(name == "outcome", "an external of a network has a source");
     return &outcome_;
   }
@@ -210,6 +226,9 @@ class BoundNetwork final : public Network {
   Memory memory_;
   std::uint64_t step_ = 0;
   ops::Outcome outcome_;
+  LossScale scale_;
+  std::vector<std::uint64_t> row_widths_;  // of a training in fp16
+  float loss_scale_ = 1;                   // of the step that runs
 };
 
 std::size_t floats_a_sample(const Network& network) {

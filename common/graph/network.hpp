@@ -23,6 +23,8 @@ struct StepResult {
   double loss_sum = 0;        // over the samples, or the labels of a sequence; of a classifier in nats
   std::uint32_t correct = 0;  // arg max equals the label
   bool finite = true;
+  bool overflow = false;  // fp16: the loss was scaled too much for the gradients; leave them alone
+  float loss_scale = 1;   // fp16: what the loss was multiplied by; the gradients are divided by it already
   double weight_sum = 0;  // what loss_sum is divided by: samples or labels that counted, by their weights
 };
 
@@ -35,6 +37,8 @@ struct NetworkOptions {
   std::shared_ptr<ops::Backend> backend;
   /// rows: tables that are only looked up give row_gradients() instead.
   RowGradients row_gradients = RowGradients::dense;
+  /// Of training steps; of predictions where nothing is trained.
+  config::Precision precision = config::Precision::fp32;
   bool low_memory = false;     // a training computes activations twice instead of keeping them
   bool deterministic = false;  // the same bits with any number of threads
 };

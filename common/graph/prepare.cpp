@@ -4,6 +4,7 @@
 #include "common/graph/freeze.hpp"
 #include "common/graph/fuse.hpp"
 #include "common/graph/join_heads.hpp"
+#include "common/graph/narrow.hpp"
 #include "common/graph/recompute.hpp"
 
 namespace trainyard::graph {
@@ -16,19 +17,21 @@ Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint
   const std::size_t forward = graph.nodes.size();
   if (const Status done = differentiate(graph, loss, passes.rows); !done) return done.error();
   if (passes.low_memory) recompute(graph, forward);
+  if (passes.type != DType::f32) narrow(graph, passes.type);
   return graph;
 }
 
-Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss) {
+Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss, DType type) {
   Graph graph = inference_graph(model);
   fuse(graph, false);
   join_heads(graph);
   if (const Status done = add_prediction(graph, loss); !done) return done.error();
+  if (type != DType::f32) narrow(graph, type);
   return graph;
 }
 
-Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss,
-                                      std::span<const float> values) {
+Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss, std::span<const float> values,
+                                      DType type) {
   Graph graph = inference_graph(model);
   freeze(graph, values);
   if (const Status folded = fold(graph); !folded) return folded.error();
@@ -37,6 +40,9 @@ Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss,
   join_heads(graph);
   if (const Status done = add_prediction(graph, loss); !done) return done.error();
   drop_unused(graph);
+  if (type == DType::f32) return graph;
+  narrow(graph, type);
+  if (const Status folded = fold(graph); !folded) return folded.error();
   return graph;
 }
 

@@ -11,7 +11,7 @@
 namespace trainyard::ops {
 
 enum class Kind : std::uint8_t {
-  // Linear maps.
+  // Linear maps. Operands 0 and 1 may both be bf16 or f16; sums and results are f32 (ops/widened.hpp).
   conv2d,               // (x, w [O, I/groups, kh, kw], b?, addend?) -> y = activation(x * w + b + addend);
                         // cross-correlation, zero padding, dilation
   conv2d_grad_data,     // (dy, w) -> dx; also the forward pass of a transposed convolution

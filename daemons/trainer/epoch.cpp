@@ -43,6 +43,8 @@ Status Training::end_epoch(std::uint64_t step) {
       {"wait/input", seconds(sums_.input) / seconds(took)},
       {"wait/compute", seconds(sums_.compute) / seconds(took)},
       {"wait/exchange", seconds(sums_.exchange) / seconds(took)}};
+  if (job_.train.precision == config::Precision::fp16)
+    metrics["overflows"] = static_cast<double>(sums_.overflows);
   if (is_chief()) {
     if (!split_.validation.empty()) {
       std::vector<float> own;

@@ -38,6 +38,8 @@ Training::Training(runtime::TaskEnvironment environment, config::JobSpec job, Li
 Training::Counted::Counted(metrics::Registry& registry)
     : steps(registry.counter("trainyard_trainer_steps_total", "Training steps done.")),
       samples(registry.counter("trainyard_trainer_samples_total", "Records that were trained on.")),
+      overflows(registry.counter("trainyard_trainer_overflows_total",
+                                 "Batches that were left out because their gradients overflowed in fp16.")),
       input(registry.counter(seconds_metric, seconds_help, "phase=\"input\"")),
       compute(registry.counter(seconds_metric, seconds_help, "phase=\"compute\"")),
       exchange(registry.counter(seconds_metric, seconds_help, "phase=\"exchange\"")) {}
@@ -103,6 +105,7 @@ Status Training::build(const graph::InputShape& input) {
                                 .seed = job_.train.seed,
                                 .backend = processor.backend,
                                 .row_gradients = graph::RowGradients::rows,
+                                .precision = job_.train.precision,
                                 .low_memory = job_.train.low_memory,
                                 .deterministic = job_.train.deterministic};
   auto network = graph::Network::build(processor.backend ? *model : std::move(*model), options);
@@ -272,12 +275,10 @@ Status Training::train_batch(Push& push) {
   const void* const inputs[] = {batch->images.data()};
   const graph::Feed feed{batch->count(), inputs, batch->labels.data(), batch->keys, push.step};
   const graph::StepResult result = network_->train_step(feed, watch_->observer(feed.count));
-  if (const Status finite = watch_->check_finite(result, feed); !finite) return finite;
-  sums_.loss += result.loss_sum;
-  sums_.correct += result.correct;
-  sums_.samples += batch->count();
-  accumulate(push);
-  push.samples += batch->count();
+  if (result.overflow)
+    leave_out(result, push.step);
+  else if (const Status taken = take(result, feed, push); !taken)
+    return taken;
   const Time computed = now();
   const Duration computing = computed - loaded;
   watch_->spent("input", began, loaded);
@@ -285,6 +286,25 @@ Status Training::train_batch(Push& push) {
   sums_.compute += computing;
   counted_.compute.add(seconds(computing));
   return {};
+}
+
+Status Training::take(const graph::StepResult& result, const graph::Feed& feed, Push& push) {
+  if (const Status finite = watch_->check_finite(result, feed); !finite) return finite;
+  sums_.loss += result.loss_sum;
+  sums_.correct += result.correct;
+  sums_.samples += feed.count;
+  accumulate(push);
+  push.samples += feed.count;
+  return {};
+}
+
+/// The exchange hears of no samples: others' count alone, and where there are none the values stay.
+void Training::leave_out(const graph::StepResult& result, std::uint64_t step) {
+  ++sums_.overflows;
+  counted_.overflows.add();
+  log::warn(
+      "step {}: fp16 overflows with the loss scaled by {}; the batch is left out, the next is scaled by {}",
+      step, result.loss_scale, result.loss_scale / 2);
 }
 
 /// A step of one batch needs no copy.

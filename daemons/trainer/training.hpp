@@ -57,6 +57,8 @@ class Training {
   Status train();
   Status train_step(std::uint64_t step);
   Status train_batch(Push& push);
+  Status take(const graph::StepResult& result, const graph::Feed& feed, Push& push);
+  void leave_out(const graph::StepResult& result, std::uint64_t step);
   void accumulate(Push& push);
   Status finish();
   void keep_skipped();
@@ -111,7 +113,7 @@ class Training {
   // of the current epoch
   struct Sums {
     double loss = 0;
-    std::uint64_t correct = 0, samples = 0;
+    std::uint64_t correct = 0, samples = 0, overflows = 0;
     Duration input{}, compute{}, exchange{};
     Time since{};
   } sums_;
@@ -120,6 +122,7 @@ class Training {
     explicit Counted(metrics::Registry& registry);
     metrics::Counter& steps;
     metrics::Counter& samples;
+    metrics::Counter& overflows;
     metrics::Counter& input;  // seconds, as the next two
     metrics::Counter& compute;
     metrics::Counter& exchange;

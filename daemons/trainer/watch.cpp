@@ -56,19 +56,8 @@ void Watch::report() {
   wanted_ = false;
 }
 
-bool Watch::finite_gradients() const {
-  const auto tensors = network_.tensors();
-  for (std::size_t i = 0; i < tensors.size(); ++i)
-    if (row_widths_[i] == 0 &&
-        !graph::all_finite(network_.gradients().subspan(tensors[i].offset, tensors[i].length)))
-      return false;
-  for (const tensor::RowGradient& part : network_.row_gradients())
-    if (!graph::all_finite(part.rows)) return false;
-  return true;
-}
-
 Status Watch::check_finite(const graph::StepResult& result, const graph::Feed& feed) {
-  if (result.finite && finite_gradients()) return {};
+  if (result.finite && graph::finite_gradients(network_, row_widths_)) return {};
   const graph::NotFinite found = graph::not_finite_cause(network_, feed);
   const bool rate = found.source != graph::NotFinite::Source::data;
   return Error{Errc::invalid, format("the {} not finite at step {}: {}; {}",

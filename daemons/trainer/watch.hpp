@@ -32,7 +32,6 @@ class Watch {
 
  private:
   void report();
-  bool finite_gradients() const;
 
   graph::Network& network_;
   const std::vector<std::uint64_t> row_widths_;  // of tensors

@@ -1,7 +1,7 @@
 // One side of the engine's benchmark: whole training steps (forward, loss, backward, SGD with momentum or,
 // of a bag of embeddings, Adagrad) of one network on random data; engine.py asks it and its peer in turn.
-//   engine_step NETWORK BATCH
-//   engine_step NETWORK BATCH profile STEPS    prints where the time of so many steps went
+//   engine_step NETWORK BATCH [fp32|bf16|fp16]
+//   engine_step NETWORK BATCH [fp32|bf16|fp16] profile STEPS    prints where the time of so many steps went
 #include <omp.h>
 
 #include <chrono>
@@ -24,11 +24,13 @@ namespace {
 
 class Trainer {
  public:
-  Trainer(BenchModel bench, std::uint32_t batch) : batch_(batch), by_rows_(bench.bag > 0) {
+  Trainer(BenchModel bench, std::uint32_t batch, config::Precision precision)
+      : batch_(batch), by_rows_(bench.bag > 0) {
     auto network = graph::Network::build(
         std::move(bench.model),
         {.batch_max = batch,
-         .row_gradients = by_rows_ ? graph::RowGradients::rows : graph::RowGradients::dense});
+         .row_gradients = by_rows_ ? graph::RowGradients::rows : graph::RowGradients::dense,
+         .precision = precision});
     if (!network) {
       std::fprintf(stderr, "%s\n", network.error().message.c_str());
       std::exit(1);
@@ -153,13 +155,13 @@ class Trainer {
   std::chrono::duration<double, std::milli> took_{};
 };
 
-int run(const std::string& name, std::uint32_t batch, int profiled) {
+int run(const std::string& name, std::uint32_t batch, config::Precision precision, int profiled) {
   auto bench = bench_model(name, batch);
   if (!bench) {
     std::fprintf(stderr, "engine_step: %s\n", bench.error().message.c_str());
     return 2;
   }
-  Trainer trainer(std::move(*bench), batch);
+  Trainer trainer(std::move(*bench), batch, precision);
   if (profiled > 0) return std::fputs(trainer.profile(profiled).c_str(), stdout), 0;
   answer_rounds([&] { return trainer.step(); });
   return 0;
@@ -169,9 +171,18 @@ int run(const std::string& name, std::uint32_t batch, int profiled) {
 }  // namespace trainyard::bench
 
 int main(int argc, char** argv) {
-  const bool profile = argc == 5 && std::string_view(argv[3]) == "profile";
-  if (argc != 3 && !profile)
-    return std::fprintf(stderr, "usage: engine_step NETWORK BATCH [profile STEPS]\n"), 2;
-  return trainyard::bench::run(argv[1], static_cast<std::uint32_t>(std::atoi(argv[2])),
-                               profile ? std::atoi(argv[4]) : 0);
+  using trainyard::config::kPrecisionNames;
+  std::vector<std::string> rest(argv + std::min(argc, 3), argv + argc);
+  auto precision = trainyard::config::Precision::fp32;
+  for (std::size_t i = 0; !rest.empty() && i < kPrecisionNames.size(); ++i) {
+    if (rest[0] != kPrecisionNames[i]) continue;
+    precision = static_cast<trainyard::config::Precision>(i);
+    rest.erase(rest.begin());
+    break;
+  }
+  const bool profile = rest.size() == 2 && rest[0] == "profile";
+  if (argc < 3 || (!rest.empty() && !profile))
+    return std::fprintf(stderr, "usage: engine_step NETWORK BATCH [fp32|bf16|fp16] [profile STEPS]\n"), 2;
+  return trainyard::bench::run(argv[1], static_cast<std::uint32_t>(std::atoi(argv[2])), precision,
+                               profile ? std::atoi(rest[1].c_str()) : 0);
 }

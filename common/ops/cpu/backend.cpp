@@ -8,6 +8,7 @@
 #include "common/ops/cpu/one_thread.hpp"
 #include "common/ops/cpu/onednn.hpp"
 #include "common/ops/deterministic.hpp"
+#include "common/ops/widened.hpp"
 
 namespace trainyard::ops {
 namespace {
@@ -71,6 +72,7 @@ class CpuBackend final : public Backend {
   LayoutPtr plain(const Shape& shape, DType type) const override { return cpu::plain_layout(shape, type); }
   LayoutPtr raw(std::size_t bytes) const override { return std::make_shared<cpu::RawLayout>(bytes); }
   Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const override {
+    if (is_narrow(operation)) return prepare_narrow(operation);
     try {
       auto kernel = deterministic_ ? build_deterministic(operation) : build(operation);
       if (!kernel) kernel = cpu::fallback(operation);
@@ -83,6 +85,16 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  Result<std::unique_ptr<Kernel>> prepare_narrow(const Operation& operation) const {
+    // What bf16 adds up follows the team.
+    const bool follows = deterministic_ && operation.kind == Kind::conv2d_grad_weights;
+    if (!follows) try {
+        if (auto kernel = cpu::narrow_kernel(operation)) return kernel;
+      } catch (const dnnl::error&) {
+      }
+    return over_widened(operation, [this](const Operation& wide) { return prepare(wide); });
+  }
+
   const bool deterministic_;
 };
 

@@ -1,4 +1,5 @@
 #include "common/ops/cpu/arrangement.hpp"
+#include "common/ops/cpu/reorder.hpp"
 #include "common/tensor/buffer.hpp"
 
 namespace trainyard::ops::cpu {
@@ -8,26 +9,6 @@ namespace {
 
 /// Whole numbers and what another fallback kept: they lie as the loops want them.
 bool is_raw(const Layout& layout) { return dynamic_cast<const RawLayout*>(&layout) != nullptr; }
-
-/// One oneDNN reorder, without scratch memory.
-class Reorder final : public Kernel {
- public:
-  Reorder(const Desc& from, const Desc& to)
-      : stream_(engine()),
-        from_(from, engine(), nullptr),
-        to_(to, engine(), nullptr),
-        reorder_(PrimitiveCall::reorder(from_, to_)) {}
-  void run(std::span<void* const> inputs, std::span<void* const> outputs, void*) override {
-    from_.set_data_handle(inputs[0]);
-    to_.set_data_handle(outputs[0]);
-    reorder_(stream_);
-  }
-
- private:
-  dnnl::stream stream_;
-  dnnl::memory from_, to_;
-  PrimitiveCall reorder_;
-};
 
 /// Brings operands into the order that `inner` wants.
 class Arranged final : public Kernel {

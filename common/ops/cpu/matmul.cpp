@@ -10,7 +10,7 @@ constexpr std::size_t kRankMax = 6;
 
 /// The last two axes of a row-major operand, perhaps swapped.
 struct Matrix {
-  Matrix(const Shape& shape, bool transposed) : shape(shape) {
+  Matrix(const Shape& shape, bool transposed, DType type = DType::f32) : shape(shape), type(type) {
     rows = shape[shape.rank() - 2];
     columns = shape[shape.rank() - 1];
     row_step = columns;
@@ -34,9 +34,10 @@ struct Matrix {
     }
     dims.insert(dims.end(), {rows, columns});
     strides.insert(strides.end(), {row_step, column_step});
-    return Desc(dims, dnnl::memory::data_type::f32, strides);
+    return with_type(Desc(dims, dnnl::memory::data_type::f32, strides), type);
   }
   const Shape& shape;
+  const DType type;
   std::int64_t rows = 0, columns = 0, row_step = 0, column_step = 0;
 };
 
@@ -46,7 +47,8 @@ struct Operands {
 
 Operands operands_of(const Operation& op) {
   const Shape& shape = op.outputs[0].shape;
-  Matrix a(op.inputs[0].shape, op.attributes.transpose_a), b(op.inputs[1].shape, op.attributes.transpose_b);
+  Matrix a(op.inputs[0].shape, op.attributes.transpose_a, op.inputs[0].type),
+      b(op.inputs[1].shape, op.attributes.transpose_b, op.inputs[1].type);
   const Matrix y(shape, false);
   if (b.batch() == 1 && a.batch() == y.batch() && !op.attributes.transpose_a) {
     a.rows *= a.batch();
@@ -76,8 +78,13 @@ std::unique_ptr<Kernel> matmul(const Operation& op) {
   const auto pd = described<dnnl::matmul>(attributes(), as.a, as.b, as.y);
   auto kernel = std::make_unique<PrimitiveKernel>(pd, dnnl::matmul(pd),
                                                   std::vector{layout_of(plain_desc(op.outputs[0].shape))});
-  kernel->input(DNNL_ARG_SRC, 0, desc_of(op.inputs[0]), plain_desc(op.inputs[0].shape), as.a);
-  kernel->input(DNNL_ARG_WEIGHTS, 1, desc_of(op.inputs[1]), plain_desc(op.inputs[1].shape), as.b);
+  const auto operand = [&](int argument, std::size_t index, const Desc& seen) {
+    const Operand& x = op.inputs[index];
+    const Desc plain = with_type(plain_desc(x.shape), x.type);
+    kernel->input(argument, index, is_plain(x) ? plain : desc_of(x), plain, seen);
+  };
+  operand(DNNL_ARG_SRC, 0, as.a);
+  operand(DNNL_ARG_WEIGHTS, 1, as.b);
   kernel->output(DNNL_ARG_DST, 0, as.y);
   return kernel;
 }

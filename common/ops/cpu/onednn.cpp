@@ -31,6 +31,11 @@ bool is_plain(const Operand& operand) {
 
 Desc any_desc(const Shape& shape) { return Desc(shape.dims(), dnnl::memory::data_type::f32, Tag::any); }
 
+Desc with_type(const Desc& desc, DType type) {
+  using Type = dnnl::memory::data_type;
+  return retyped(desc, type == DType::bf16 ? Type::bf16 : type == DType::f16 ? Type::f16 : Type::f32);
+}
+
 const Desc& desc_of(const Operand& operand) {
   const auto* blocked = dynamic_cast<const BlockedLayout*>(operand.layout.get());
   check(blocked != nullptr, "the operand has a layout of the cpu backend");

@@ -40,6 +40,8 @@ LayoutPtr plain_layout(const Shape& shape, DType type);
 /// Does the operand lie row major?
 bool is_plain(const Operand& operand);
 Desc any_desc(const Shape& shape);
+/// The same places for elements of another real type.
+Desc with_type(const Desc& desc, DType type);
 /// The descriptor of an operand that this backend arranges.
 const Desc& desc_of(const Operand& operand);
 LayoutPtr layout_of(const Desc& desc, const Desc& source = {});
@@ -137,6 +139,7 @@ std::unique_ptr<Kernel> fallback(const Operation&);
 std::unique_ptr<Kernel> dropout(const Operation&);           // and its gradient
 std::unique_ptr<Kernel> recurrent_kernel(const Operation&);  // nullptr when the kind is not of the family
 std::unique_ptr<Kernel> softmax_cross_entropy(const Operation&);
+std::unique_ptr<Kernel> narrow_kernel(const Operation&);  // of bf16; nullptr or dnnl::error: there is none
 
 // nullptr: the reference loops do it.
 std::unique_ptr<Kernel> unary(const Operation&);

@@ -14,6 +14,16 @@ const dnnl::engine& engine();
 inline constexpr bool kHasWinograd = false;
 
 inline dnnl::memory::dims dims_of(const dnnl::memory::desc& desc) { return desc.get_dims(); }
+/// The same places for elements of another type, of dense images and matrices as oneDNN lays them out.
+inline dnnl::memory::desc retyped(const dnnl::memory::desc& desc, dnnl::memory::data_type type) {
+  using Tag = dnnl::memory::format_tag;
+  const auto dims = desc.get_dims();
+  if (desc.get_inner_nblks() == 0) return {dims, type, desc.get_strides()};
+  for (const Tag tag : {Tag::aBcd16b, Tag::aBcd8b, Tag::aBcd4b})
+    if (dims.size() == 4 && dnnl::memory::desc(dims, desc.get_data_type(), tag) == desc)
+      return {dims, type, tag};
+  throw dnnl::error(dnnl_unimplemented, "a layout without a counterpart in another type");
+}
 
 /// P::primitive_desc of these operands and sizes, in oneDNN's order.
 template <typename P, typename... Args>
@@ -57,6 +67,11 @@ inline void append_hard_swish(dnnl::post_ops& ops) {
 inline constexpr bool kHasWinograd = true;
 
 inline dnnl::memory::dims dims_of(const dnnl::memory::desc& desc) { return desc.dims(); }
+/// The same places for elements of another type.
+inline dnnl::memory::desc retyped(dnnl::memory::desc desc, dnnl::memory::data_type type) {
+  desc.data.data_type = dnnl::memory::convert_to_c(type);
+  return desc;
+}
 
 template <typename P, typename... Args>
 typename P::primitive_desc described(const dnnl::primitive_attr& attr, const Args&... args) {

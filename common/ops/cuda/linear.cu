@@ -78,11 +78,18 @@ struct BiasTeam {
   }
 };
 
-void bias_grad(Queue& queue, const Image& y, DType type, const void* dy, void* db) {
-  by_real(type, [&]<typename T>(T) {
-    teams(queue, y.last ? (y.c + 31) / 32 : y.c, 256,
-          BiasTeam<T, T>{y.c, y.pixels(), y.n * y.pixels(), y.last, static_cast<const T*>(dy),
-                         static_cast<T*>(db)});
+/// `out`: of the result, `type` or f32.
+void bias_grad(Queue& queue, const Image& y, DType type, const void* dy, DType out, void* db) {
+  by_real(type, [&]<typename T>(T of) {
+    const auto enqueue = [&]<typename Out>(Out) {
+      teams(queue, y.last ? (y.c + 31) / 32 : y.c, 256,
+            BiasTeam<T, Out>{y.c, y.pixels(), y.n * y.pixels(), y.last, static_cast<const T*>(dy),
+                             static_cast<Out*>(db)});
+    };
+    if (out == type)
+      enqueue(of);
+    else
+      enqueue(float());
     return true;
   });
 }
@@ -109,7 +116,7 @@ void turn_weights(Queue& queue, const Shape& w, DType type, bool to_last, const 
 
 /// A bias and an addend that are there have the type of y.
 bool of_one_type(const Operation& op) {
-  for (std::size_t i = 0; i < op.inputs.size(); ++i)
+  for (std::size_t i = 2; i < op.inputs.size(); ++i)
     if (present(op.inputs, i) && op.inputs[i].type != op.outputs[0].type) return false;
   return true;
 }
@@ -179,7 +186,7 @@ Result<KernelPtr> conv2d_grad_weights(const Operation& op, Queue& queue) {
         product->run(const_cast<void*>(at.in(0)), last ? at.scratch(turned) : at.out(0),
                      const_cast<void*>(at.in(1)), at.scratch(workspace));
         if (last) turn_weights(queue, w, type, false, at.scratch(turned), at.out(0));
-        if (bias) bias_grad(queue, y, type, at.in(1), at.out(1));
+        if (bias) bias_grad(queue, y, type, at.in(1), type, at.out(1));
       });
   kernel->needs(area.bytes());
   return KernelPtr(std::move(kernel));
@@ -204,7 +211,7 @@ Result<KernelPtr> product_kernel(Queue& queue, const GemmSpec& spec, std::vector
 Result<KernelPtr> dense(const Operation& op, Queue& queue) {
   if (!of_one_type(op)) return KernelPtr();
   const Shape& w = op.inputs[1].shape;
-  const DType type = op.inputs[0].type;
+  const DType out = op.outputs[0].type;
   const std::int64_t rows = op.outputs[0].shape.elements() / w[0];
   const bool bias = present(op.inputs, 2), addend = present(op.inputs, 3);
   const Attributes& a = op.attributes;
@@ -215,28 +222,28 @@ Result<KernelPtr> dense(const Operation& op, Queue& queue) {
                 .row_a = w[1],
                 .row_b = w[1],
                 .row_d = w[0],
-                .in = type,
-                .out = type};
+                .in = op.inputs[0].type,
+                .out = out};
   spec.bias = bias && !addend;
   spec.relu = spec.bias && a.activation == Function::relu;
   After after;
   if (addend || (a.activation != Function::identity && !spec.relu))
     after = [=, &queue, a = a, y = Image(Shape{rows, w[0]}, false)](const At& at) {
-      finish(queue, a, y, type, addend && bias ? at.in(2) : nullptr, at.in(3), at.out(0));
+      finish(queue, a, y, out, addend && bias ? at.in(2) : nullptr, at.in(3), at.out(0));
     };
-  return product_kernel(queue, spec, {plain_layout(op.outputs[0].shape, type)}, 0, 1, spec.bias,
+  return product_kernel(queue, spec, {plain_layout(op.outputs[0].shape, out)}, 0, 1, spec.bias,
                         std::move(after));
 }
 
 /// dx [rows, F] = dy [rows, O] w.
 Result<KernelPtr> dense_grad_data(const Operation& op, Queue& queue) {
   const Shape& w = op.inputs[1].shape;
-  const DType type = op.inputs[0].type;
+  const DType type = op.inputs[0].type, out = op.outputs[0].type;
   const std::int64_t rows = op.inputs[0].shape.elements() / w[0];
   return product_kernel(
       queue,
-      {.m = rows, .n = w[1], .k = w[0], .row_a = w[0], .row_b = w[1], .row_d = w[1], .in = type, .out = type},
-      {plain_layout(op.outputs[0].shape, type)}, 0, 1, false, nullptr);
+      {.m = rows, .n = w[1], .k = w[0], .row_a = w[0], .row_b = w[1], .row_d = w[1], .in = type, .out = out},
+      {plain_layout(op.outputs[0].shape, out)}, 0, 1, false, nullptr);
 }
 
 /// dw [O, F] = dy^T x.
@@ -249,7 +256,7 @@ Result<KernelPtr> dense_grad_weights(const Operation& op, Queue& queue) {
   if (op.outputs.size() > 1) {
     outputs.push_back(plain_layout(op.outputs[1].shape, op.outputs[1].type));
     after = [=, &queue, y = Image(Shape{rows, w[0]}, false)](const At& at) {
-      bias_grad(queue, y, type, at.in(1), at.out(1));
+      bias_grad(queue, y, type, at.in(1), out, at.out(1));
     };
   }
   return product_kernel(queue,
@@ -268,7 +275,7 @@ Result<KernelPtr> dense_grad_weights(const Operation& op, Queue& queue) {
 /// One product for each stretch of leading axes over which both operands step evenly.
 Result<KernelPtr> matmul(const Operation& op, Queue& queue) {
   const Shape &a = op.inputs[0].shape, &b = op.inputs[1].shape, &y = op.outputs[0].shape;
-  const DType type = op.inputs[0].type;
+  const DType type = op.inputs[0].type, out = op.outputs[0].type;
   const std::size_t lead = y.rank() - 2;
   const std::int64_t m = y[lead], n = y[lead + 1];
   const std::int64_t k = op.attributes.transpose_a ? a[a.rank() - 2] : a[a.rank() - 1];
@@ -281,13 +288,13 @@ Result<KernelPtr> matmul(const Operation& op, Queue& queue) {
                 .row_b = b[b.rank() - 1],
                 .row_d = n,
                 .in = type,
-                .out = type};
-  const std::vector<LayoutPtr> outputs{plain_layout(y, type)};
+                .out = out};
+  const std::vector<LayoutPtr> outputs{plain_layout(y, out)};
   const std::int64_t count = y.volume(0, lead);
   if (count == 0 || m == 0 || n == 0) return KernelPtr(std::make_unique<Closure>(outputs, [](const At&) {}));
   if (k == 0)
     return KernelPtr(std::make_unique<Closure>(
-        outputs, [&queue, bytes = bytes_of(y, type)](const At& at) { zero(queue, at.out(0), bytes); }));
+        outputs, [&queue, bytes = bytes_of(y, out)](const At& at) { zero(queue, at.out(0), bytes); }));
   // Where in its operand matrix i of the result begins.
   const auto starts = [&](const Shape& of) {
     std::vector<std::int64_t> at(static_cast<std::size_t>(count));
@@ -324,9 +331,10 @@ Result<KernelPtr> matmul(const Operation& op, Queue& queue) {
   spec.stride_a = stretch > 1 ? from_a[1] - from_a[0] : 0;
   spec.stride_b = stretch > 1 ? from_b[1] - from_b[0] : 0;
   spec.stride_d = m * n;
-  const auto width = static_cast<std::int64_t>(tensor::size_of(type));
+  const auto width = static_cast<std::int64_t>(tensor::size_of(type)),
+             out_width = static_cast<std::int64_t>(tensor::size_of(out));
   for (std::int64_t i = 0; i < count; i += stretch)
-    if (from_a[i] * width % 16 != 0 || from_b[i] * width % 16 != 0 || i * m * n * width % 16 != 0)
+    if (from_a[i] * width % 16 != 0 || from_b[i] * width % 16 != 0 || i * m * n * out_width % 16 != 0)
       spec.alignment = static_cast<std::uint32_t>(width);
   auto made = make_gemm(queue, spec);
   if (!made) return made.error();
@@ -334,7 +342,7 @@ Result<KernelPtr> matmul(const Operation& op, Queue& queue) {
   auto kernel = std::make_unique<Closure>(outputs, [=](const At& at) {
     for (std::int64_t i = 0; i < count; i += stretch)
       product->run(at.in<std::byte>(0) + from_a[i] * width, at.in<std::byte>(1) + from_b[i] * width,
-                   at.out<std::byte>(0) + i * m * n * width, nullptr, at.scratch());
+                   at.out<std::byte>(0) + i * m * n * out_width, nullptr, at.scratch());
   });
   kernel->needs(product->workspace_bytes());
   return KernelPtr(std::move(kernel));

@@ -1,6 +1,7 @@
 #include "common/base/text.hpp"
 #include "common/ops/cuda/backend.hpp"
 #include "common/ops/cuda/kernel.hpp"
+#include "common/ops/widened.hpp"
 
 namespace trainyard::ops::cuda {
 namespace {
@@ -61,6 +62,10 @@ std::vector<bool> wants_last(const Operation& op) {
   return wants;
 }
 
+bool is_convolution(Kind kind) {
+  return kind == Kind::conv2d || kind == Kind::conv2d_grad_data || kind == Kind::conv2d_grad_weights;
+}
+
 struct Move {
   std::size_t index = 0, scratch = 0;
   Image image;
@@ -114,6 +119,9 @@ Result<KernelPtr> build(const Operation& op, Queue& queue) {
 }  // namespace
 
 Result<KernelPtr> prepare_kernel(const Operation& operation, Queue& queue) {
+  // cuDNN gives results of the type of the operands; cuBLASLt can give f32.
+  if (is_narrow(operation) && is_convolution(operation.kind))
+    return over_widened(operation, [&](const Operation& wide) { return prepare_kernel(wide, queue); });
   Operation op = operation;
   const std::vector<bool> wants = wants_last(op);
   std::vector<Move> moves;

@@ -1,6 +1,7 @@
 #include "common/ops/backend.hpp"
 #include "common/base/text.hpp"
 #include "common/ops/reference/reference.hpp"
+#include "common/ops/widened.hpp"
 
 namespace trainyard::ops {
 namespace {
@@ -55,6 +56,8 @@ class ReferenceBackend final : public Backend {
   }
   LayoutPtr raw(std::size_t bytes) const override { return reference::bytes_layout(bytes); }
   Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const override {
+    if (is_narrow(operation))
+      return over_widened(operation, [this](const Operation& wide) { return prepare(wide); });
     auto kernel = build<Real>(operation);
     if (!kernel) return Error{Errc::refused, format("there is no kernel for {}", name_of(operation.kind))};
     return kernel;

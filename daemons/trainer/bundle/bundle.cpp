@@ -156,7 +156,8 @@ Status write_bundle(const std::string& directory, const BundleContents& contents
   return {};
 }
 
-Result<Bundle> read_bundle(const std::string& directory, std::uint32_t batch_max) {
+Result<Bundle> read_bundle(const std::string& directory, std::uint32_t batch_max,
+                           config::Precision precision) {
   const std::string file = directory + "/bundle.yaml";
   const auto text = store::read_file(file, bundle_bytes_max);
   if (!text) {
@@ -197,7 +198,7 @@ Result<Bundle> read_bundle(const std::string& directory, std::uint32_t batch_max
   }
   auto network = graph::Network::build(bundle.job.model, {dims[0], dims[1], dims[2]},
                                        static_cast<std::uint32_t>(bundle.labels.size()),
-                                       {.batch_max = batch_max, .training = false});
+                                       {.batch_max = batch_max, .training = false, .precision = precision});
   if (!network) return Error{Errc::corrupt, format("{}: {}", file, network.error().message)};
   const auto weights = store::read_file(directory + "/weights.safetensors", weights_bytes_max);
   if (!weights) return Error{Errc::corrupt, weights.error().message};

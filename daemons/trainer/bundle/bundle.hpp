@@ -41,8 +41,9 @@ struct Bundle {
 };
 
 /// Errc::not_found when there is no bundle, Errc::corrupt when it does not fit together. batch_max as in
-/// graph::NetworkOptions.
-Result<Bundle> read_bundle(const std::string& directory, std::uint32_t batch_max);
+/// graph::NetworkOptions; so is the precision, of predictions, whatever the training had.
+Result<Bundle> read_bundle(const std::string& directory, std::uint32_t batch_max,
+                           config::Precision precision = config::Precision::fp32);
 
 /// A page that stands alone: curves, confusion matrix, sample pictures with their probabilities.
 std::string report_html(const BundleContents& contents);

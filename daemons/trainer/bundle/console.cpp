@@ -1,6 +1,7 @@
 #include "daemons/trainer/bundle/console.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -10,6 +11,18 @@
 #include "common/runtime/daemon.hpp"
 
 namespace trainyard::trainer {
+
+void add_precision(CLI::App& app, config::Precision& precision) {
+  const auto& names = config::kPrecisionNames;
+  app.add_option_function<std::string>(
+         "--precision",
+         [&](const std::string& name) {
+           precision =
+               static_cast<config::Precision>(std::find(names.begin(), names.end(), name) - names.begin());
+         },
+         "Of what linear maps read: fp32, bf16 or fp16")
+      ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())));
+}
 
 int fail(const Error& error) {
   std::fprintf(stderr, "trainyard: %s\n", error.message.c_str());

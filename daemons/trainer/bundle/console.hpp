@@ -6,12 +6,16 @@
 #include <string_view>
 
 #include "common/base/result.hpp"
+#include "common/config/job_spec.hpp"
 
 namespace CLI {
 class App;
 }
 
 namespace trainyard::trainer {
+
+/// The option --precision of what runs a bundle.
+void add_precision(CLI::App& app, config::Precision& precision);
 
 /// "trainyard: MESSAGE" on stderr, and the exit code that fits.
 int fail(const Error& error);

@@ -46,8 +46,8 @@ Status check_classes(const std::vector<std::string>& theirs, const std::vector<s
 }
 
 Result<Evaluation> evaluate_bundle(const std::string& directory, const std::string& data_path,
-                                   const std::string& part) {
-  auto bundle = read_bundle(directory, batch);
+                                   const std::string& part, config::Precision precision) {
+  auto bundle = read_bundle(directory, batch, precision);
   if (!bundle) return bundle.error();
   config::DataSection section = bundle->job.data;
   section.path = std::filesystem::absolute(data_path).lexically_normal().string();
@@ -77,8 +77,10 @@ int evaluate_main(int argc, char** argv) {
   app.add_option("--split", part, "train, validation, test or all; as the training split it")
       ->check(CLI::IsMember({"train", "validation", "test", "all"}));
   app.add_option("-o,--output", output, "table or json")->check(CLI::IsMember({"table", "json"}));
+  auto precision = config::Precision::fp32;
+  add_precision(app, precision);
   if (const auto code = parse(app, argc, argv)) return *code;
-  const auto evaluation = evaluate_bundle(bundle, data_path, part);
+  const auto evaluation = evaluate_bundle(bundle, data_path, part, precision);
   if (!evaluation) return fail(evaluation.error());
   for (const std::string& bad : evaluation->bad) std::fprintf(stderr, "skipped: %s\n", bad.c_str());
   const std::string text =

@@ -121,6 +121,7 @@ struct PredictOptions {
   std::string bundle, output, html;
   std::vector<std::string> inputs;
   std::size_t top = 5;
+  config::Precision precision = config::Precision::fp32;
 };
 
 class Predictor {
@@ -200,7 +201,7 @@ int predict(const PredictOptions& options) {
   for (const auto& [option, file] : {std::pair{"-o", &options.output}, std::pair{"--html", &options.html}}) {
     if (const Status fine = check_writable(option, *file); !fine) return fail(fine.error());
   }
-  auto bundle = read_bundle(options.bundle, batch);
+  auto bundle = read_bundle(options.bundle, batch, options.precision);
   if (!bundle) return fail(bundle.error());
   const auto channels = static_cast<std::uint32_t>(bundle->network->input().channels);
   auto pipeline = data::Pipeline::make(bundle->job.data.transform, NoRecords(channels));
@@ -252,6 +253,7 @@ int predict_main(int argc, char** argv) {
   app.add_option("-o,--output", options.output, "Write a JSON line per input to this file");
   app.add_option("--html", options.html, "Write a page with the pictures and their probabilities");
   app.add_option("--top", options.top, "How many classes of each")->check(CLI::Range(1, 1000));
+  add_precision(app, options.precision);
   if (const auto code = parse(app, argc, argv)) return *code;
   return predict(options);
 }

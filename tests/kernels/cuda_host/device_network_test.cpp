@@ -14,8 +14,9 @@ namespace {
 
 constexpr InputShape kShape{3, 12, 11};
 
-std::unique_ptr<Network> built(const config::ModelSection& model, bool device, bool training = true) {
-  NetworkOptions options{.batch_max = 6, .training = training, .seed = 11};
+std::unique_ptr<Network> built(const config::ModelSection& model, bool device, bool training = true,
+                               config::Precision precision = config::Precision::fp32) {
+  NetworkOptions options{.batch_max = 6, .training = training, .seed = 11, .precision = precision};
   if (device) options.backend = ops::subject_backend();
   auto network = Network::build(model, kShape, 3, options);
   if (!network) FAIL(network.error().message);
@@ -68,6 +69,32 @@ TEST_CASE("networks train on a device as on the processor", "[device]") {
     device->predict(batch.images, 5, there);
     host->predict(batch.images, 5, here);
     CHECK(worst_of(there, here) < 1e-3);
+  }
+}
+
+TEST_CASE("networks train in 16 bits on a device as on the processor", "[device]") {
+  for (const auto precision : {config::Precision::bf16, config::Precision::fp16}) {
+    INFO("precision " << static_cast<int>(precision));
+    const auto device = built(photo_net(), true, true, precision),
+               host = built(photo_net(), false, true, precision);
+    for (std::uint64_t step = 1; step <= 4; ++step) {
+      Batch batch = batch_of(6, kShape, step);
+      const bool bright = step == 2;
+      if (bright) batch.images[7] = 1e6f;  // fp16 ends at 65504
+      const void* const inputs[] = {batch.images.data()};
+      const Feed feed{6, inputs, batch.labels.data(), batch.keys, step};
+      // Staged before the step that changes the scale has run, as a trainer does.
+      device->stage(feed);
+      const StepResult there = device->train_step(feed, nullptr), here = host->train_step(feed, nullptr);
+      INFO("step " << step);
+      CHECK(there.loss_scale == here.loss_scale);
+      CHECK(there.overflow == here.overflow);
+      CHECK(here.overflow == (bright && precision == config::Precision::fp16));
+      if (here.overflow) continue;
+      CHECK(worst_of(device->gradients(), host->gradients()) < 0.05);
+      descend(*host, 6);
+      std::copy(host->values().begin(), host->values().end(), device->values().begin());
+    }
   }
 }
 

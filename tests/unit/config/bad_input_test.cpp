@@ -44,12 +44,17 @@ TEST_CASE("hostile text is refused in no time", "[config]") {
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
 }
 
+TEST_CASE("a precision that is none is refused with the list of those that are", "[config]") {
+  CHECK(job_error(example + "train: {precision: half}\n") ==
+        "job.yaml:11:20: train.precision: 'half' is not one of fp32, bf16, fp16");
+  CHECK(job_error(example + "train: {precision: bf61}\n") ==
+        "job.yaml:11:20: train.precision: 'bf61' is not one of fp32, bf16, fp16");
+}
+
 TEST_CASE("what a later release will do is refused by name", "[config]") {
   CHECK(job_error(example + "strategy: {kind: all_reduce}\n") ==
         "job.yaml:11:18: strategy.kind: 'all_reduce' is not supported in this release; use parameter_server "
         "or local");
-  CHECK(job_error(example + "train: {precision: bf16}\n") ==
-        "job.yaml:11:20: train.precision: 'bf16' is not supported in this release; use fp32");
   CHECK(job_error(example + "cluster: {elastic: {min_trainers: 1}}\n") ==
         "job.yaml:11:20: cluster.elastic: is not supported in this release; leave it out");
 }

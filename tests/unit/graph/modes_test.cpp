@@ -99,4 +99,21 @@ TEST_CASE("a deterministic training gives the same bits with 1, 2 and 4 threads"
   }
 }
 
+TEST_CASE("what memory and threads leave alone they leave alone in 16 bits", "[recompute][deterministic]") {
+  for (const Preset& preset : {Preset{"lenet5", {1, 28, 28}}, Preset{"resnet20", {3, 32, 32}}})
+    for (const auto precision : {config::Precision::bf16, config::Precision::fp16}) {
+      INFO(preset.name << " in precision " << static_cast<int>(precision));
+      std::optional<Trained> first;
+      for (const int threads : {1, 2, 4}) {
+        const trainyard::test::Team team(threads);
+        const Trained trained = train(preset, {.precision = precision, .deterministic = true}, 3);
+        if (!first) first = trained;
+        INFO("threads " << threads);
+        CHECK(same_bits(trained, *first));
+      }
+      CHECK(same_bits(train(preset, {.precision = precision, .low_memory = true}, 3),
+                      train(preset, {.precision = precision}, 3)));
+    }
+}
+
 }  // namespace trainyard::graph::test

@@ -1,107 +1,20 @@
 // Each preset takes some training steps on random data, and the loss falls.
-#include <catch2/catch.hpp>
-#include <cmath>
+#include "tests/unit/graph/preset_training.hpp"
 
-#include "common/base/random.hpp"
-#include "common/config/presets.hpp"
-#include "common/graph/network.hpp"
-#include "common/graph/presets.hpp"
-#include "tests/unit/graph/allocations.hpp"
+#include <cmath>
 
 namespace trainyard::graph::test {
 
 namespace {
 
-constexpr std::uint32_t count = 6;
-
-/// One batch of whatever the model's inputs and its loss are.
-class Batch {
- public:
-  Batch(const Model& model, const LossSpec& loss, const DataShape& data) {
-    Random random(11);
-    for (const External& external : model.graph.externals) {
-      const auto values = static_cast<std::size_t>(external.of.shape.with_batch(count).elements());
-      if (external.of.type == DType::f32) {
-        auto& out = reals_.emplace_back(values);
-        for (float& value : out) value = static_cast<float>(random.normal());
-        inputs_.push_back(out.data());
-        continue;
-      }
-      const bool lengths = external.name == "lengths";
-      auto& out = wholes_.emplace_back(values);
-      for (std::int32_t& value : out)
-        value =
-            static_cast<std::int32_t>(lengths ? 1 + random.below(static_cast<std::uint64_t>(data.steps))
-                                              : random.below(static_cast<std::uint64_t>(data.vocabulary)));
-      inputs_.push_back(out.data());
-    }
-    for (std::uint32_t n = 0; n < count; ++n) keys_.push_back(random.next());
-    const auto labels = static_cast<std::size_t>(loss.kind == Kind::crf_loss ? count * data.steps : count);
-    for (std::size_t i = 0; i < labels; ++i)
-      labels_.push_back(static_cast<std::int32_t>(random.below(data.classes)));
-    targets_.assign(labels_.begin(), labels_.end());
-    feed_ = {count, inputs_, labels_.data(), keys_, 0};
-    if (loss.kind == Kind::sigmoid_cross_entropy) feed_.labels = targets_.data();
-  }
-  const Feed& feed(std::uint64_t step) {
-    feed_.step = step;
-    return feed_;
-  }
-
- private:
-  std::vector<std::vector<float>> reals_;
-  std::vector<std::vector<std::int32_t>> wholes_;
-  std::vector<const void*> inputs_;
-  std::vector<std::uint64_t> keys_;
-  std::vector<std::int32_t> labels_;
-  std::vector<float> targets_;
-  Feed feed_;
-};
-
-/// The loss of the first step and of the last, with SGD on one batch.
-std::pair<double, double> train(const std::string& name, config::PresetOptions options, const DataShape& data,
-                                float rate, std::uint64_t steps) {
-  options.dropout = 0;
-  auto made = preset_model(name, options, data, count);
-  if (!made) FAIL(made.error().message);
-  Batch batch(made->model, made->loss, data);
-  auto network = Network::build(std::move(made->model), {.batch_max = count, .seed = 6, .loss = made->loss});
-  if (!network) FAIL(network.error().message);
-  for (const bool training : {true, false}) {
-    const Program& program = (*network)->program(training);
-    CHECK(static_cast<double>(program.arena_bytes()) <= 1.05 * static_cast<double>(program.live_bytes()));
-  }
-  double first = 0, last = 0;
-  std::vector<float> speed((*network)->values().size(), 0.0f);
-  for (std::uint64_t step = 1; step <= steps; ++step) {
-    const std::size_t allocated = allocations();
-    last = (*network)->train_step(batch.feed(step), nullptr).loss_sum / count;
-    if (step == 1) first = last;
-    if (step > 2) CHECK(allocations() == allocated);
-    for (const TensorInfo& tensor : (*network)->tensors()) {
-      for (std::size_t i = tensor.offset; i < tensor.offset + tensor.length; ++i) {
-        const float mean = (*network)->gradients()[i] / count;
-        float& value = (*network)->values()[i];
-        if (tensor.kind == TensorKind::buffer) {
-          value = mean;
-        } else {
-          speed[i] = 0.9f * speed[i] + mean;
-          value -= rate * speed[i];
-        }
-      }
-    }
-  }
-  return {first, last};
-}
-
 void check_falls(const std::string& name, const DataShape& data, float rate, std::uint64_t steps,
                  config::PresetOptions (*smaller)(config::PresetOptions) = nullptr) {
-  config::PresetOptions options = config::find_preset(name)->defaults;
-  if (smaller != nullptr) options = smaller(options);
-  const auto [first, last] = train(name, options, data, rate, steps);
+  const auto [first, last, overflows] =
+      train_preset({name, data, rate, steps, smaller}, {.batch_max = 6, .seed = 6});
   INFO(name << ": " << first << " falls to " << last);
   CHECK(std::isfinite(last));
   CHECK(last < 0.8 * first);
+  CHECK(overflows == 0);
 }
 
 DataShape images(std::int64_t channels, std::int64_t side) {
