@@ -140,6 +140,7 @@ KernelPtr reduce_kernel(const Operation&, Queue&);
 KernelPtr loss_kernel(const Operation&, Queue&);
 KernelPtr bag_kernel(const Operation&, Queue&);
 Result<KernelPtr> attention_kernel(const Operation&, Queue&);
+Result<KernelPtr> self_attention_kernel(const Operation&, Queue&);
 Result<KernelPtr> recurrent_kernel(const Operation&, Queue&);
 KernelPtr resize_kernel(const Operation&, Queue&);
 KernelPtr crf_kernel(const Operation&, Queue&);

@@ -103,7 +103,7 @@ class Arranged final : public Kernel {
 };
 
 Result<KernelPtr> build(const Operation& op, Queue& queue) {
-  for (const auto family : {linear_kernel, attention_kernel, recurrent_kernel}) {
+  for (const auto family : {linear_kernel, attention_kernel, self_attention_kernel, recurrent_kernel}) {
     auto kernel = family(op, queue);
     if (!kernel || *kernel) return kernel;
   }
