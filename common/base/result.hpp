@@ -22,7 +22,7 @@ enum class Errc {
   corrupt,      // stored or received data fail their check
 };
 
-struct Error {
+struct Error {  // NOLINT(clang-analyzer-core.uninitialized.Assign)
   Errc code = Errc::invalid;
   std::string message;
 
