@@ -1,29 +1,87 @@
-// Writes files to begin with: fuzz_seeds DIR makes DIR/onnx and DIR/safetensors.
+// Writes files to begin with: fuzz_seeds CONFIGS DIR makes a folder of DIR for each fuzzer. CONFIGS is the
+// repository's folder of examples.
 #include <filesystem>
 #include <fstream>
 
 #include "common/base/check.hpp"
+#include "common/config/job_spec.hpp"
+#include "common/data/dataset.hpp"
 #include "common/graph/onnx/onnx.hpp"
 #include "common/graph/safetensors.hpp"
+#include "common/optim/table.hpp"
+#include "common/protocol/codec.hpp"
 #include "tests/onnx/models.hpp"
+#include "tests/unit/protocol/generate.hpp"
 
-int main(int argc, char** argv) {
+namespace {
+
+using namespace trainyard;
+
+void write(const std::filesystem::path& path, const std::string& bytes) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream file(path, std::ios::binary);
+  file << bytes;
+  check(static_cast<bool>(file.flush()), "a seed is written");
+}
+
+void models(const std::filesystem::path& root) {
   using namespace trainyard::graph;
-  if (argc != 2) return 2;
-  const std::filesystem::path root(argv[1]);
-  std::filesystem::create_directories(root / "onnx");
-  std::filesystem::create_directories(root / "safetensors");
-  for (const test::Example& example : test::examples()) {
+  for (const graph::test::Example& example : graph::test::examples()) {
     const auto file = export_onnx(example.model, example.model.given);
-    trainyard::check(file.has_value(), "an example is exported");
-    std::ofstream(root / "onnx" / example.name, std::ios::binary) << *file;
+    check(file.has_value(), "an example is exported");
+    write(root / "onnx" / example.name, *file);
     std::vector<NamedTensor> tensors;
     for (const TensorInfo& info : example.model.tensors) {
       const auto* const from = example.model.given.data() + info.offset;
       tensors.push_back({info.name, info.shape, {from, from + info.length}});
     }
-    std::ofstream(root / "safetensors" / example.name, std::ios::binary)
-        << to_safetensors(tensors, {{"name", example.name}});
+    write(root / "safetensors" / example.name, to_safetensors(tensors, {{"name", example.name}}));
+  }
+}
+
+void messages(const std::filesystem::path& root) {
+  Random random(1);
+  for (std::size_t kind = 0; kind < std::variant_size_v<protocol::Message>; ++kind)
+    for (int i = 0; i < 3; ++i)
+      write(root / "message" / format("message_{}_{}", kind, i),
+            protocol::encode(protocol::generate(kind, random)));
+  for (int i = 0; i < 10; ++i)
+    write(root / "message" / format("header_{}", i), protocol::encode(protocol::generate_header(random)));
+}
+
+void table(const std::filesystem::path& root) {
+  config::TrainSection train;
+  train.optimizer = config::optimizer_defaults(config::OptimizerKind::adam);
+  const auto made = optim::Table::make(train, {{0, 0, 12, 0}, {0, 12, 4, 1}, {0, 16, 4, 2}}, 10,
+                                       std::vector<float>(20, 0.25F));
+  check(made.has_value(), "a table is made");
+  std::string bytes;
+  const auto saved = made->save();
+  for (const auto piece : saved.pieces())
+    bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+  write(root / "table" / "adam", bytes);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  const std::filesystem::path configs(argv[1]), root(argv[2]);
+  models(root);
+  messages(root);
+  table(root);
+  for (const auto& [side, quality] : {std::pair{8u, 90}, {33u, 40}}) {
+    const auto picture = data::encode_jpeg(
+        {side, side, 3, std::vector<std::uint8_t>(std::size_t{side} * side * 3, 99)}, quality);
+    check(picture.has_value(), "a picture is made");
+    write(root / "jpeg" / format("side_{}", side), *picture);
+  }
+  for (const auto& [from, to] : {std::pair{"jobs", "job"}, {".", "cluster"}}) {
+    std::filesystem::create_directories(root / to);
+    for (const auto& entry : std::filesystem::directory_iterator(configs / from))
+      if (entry.is_regular_file())
+        std::filesystem::copy_file(entry.path(), root / to / entry.path().filename(),
+                                   std::filesystem::copy_options::overwrite_existing);
   }
   return 0;
 }
