@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "common/base/check.hpp"
+#include "common/base/text.hpp"
 #include "common/config/job_spec.hpp"
 #include "common/data/dataset.hpp"
 #include "common/graph/onnx/onnx.hpp"

@@ -281,8 +281,8 @@ TEST_CASE("batch normalizations with running statistics rectify, and agree with 
           "[batch_norm][lanes]") {
   Random random(9);
   for (const Shape& shape : kBatches)
-    for (const auto& [function, sum] :
-         {std::pair{Function::identity, false}, {Function::relu, true}, {Function::relu6, false}}) {
+    for (const Function function : {Function::identity, Function::relu, Function::relu6}) {
+      const bool sum = function == Function::relu;
       INFO(shape.text() << " function " << static_cast<int>(function));
       const Tensor x = random_tensor(random, shape, -4, 4), gamma = random_tensor(random, {shape[1]}, 0.5, 4);
       const Tensor beta = random_tensor(random, {shape[1]}), mean = random_tensor(random, {shape[1]});

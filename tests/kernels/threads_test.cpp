@@ -115,15 +115,20 @@ TEST_CASE(
           },
           [&] { return Lab::deterministic(blocked); });
   }
-  for (const auto& [x, units] : {std::pair{Shape{64, 400}, 120}, {Shape{128, 784}, 512}, {Shape{5, 33}, 7}}) {
-    INFO(x.text() << " to " << units);
-    const Shape w{units, x[1]}, y{x[0], units};
+  struct Layer {
+    Shape x;
+    std::int64_t units;
+  };
+  for (const Layer& layer : {Layer{{64, 400}, 120}, Layer{{128, 784}, 512}, Layer{{5, 33}, 7}}) {
+    const Shape& x = layer.x;
+    INFO(x.text() << " to " << layer.units);
+    const Shape w{layer.units, x[1]}, y{x[0], layer.units};
     const Tensor tx = random_tensor(random, x), tw = random_tensor(random, w), ty = random_tensor(random, y);
     const Attributes flat{.axis = 1};
     require_same_bits(
         [&](Lab& lab) {
           const Held held = lab.plain(tx), weight = lab.plain(tw), gradient = lab.plain(ty);
-          auto made = lab.run(Kind::dense_grad_weights, flat, {held, gradient}, {w, Shape{units}});
+          auto made = lab.run(Kind::dense_grad_weights, flat, {held, gradient}, {w, Shape{layer.units}});
           made.push_back(lab.run(Kind::dense, flat, {held, weight}, {y})[0]);
           made.push_back(lab.run(Kind::dense_grad_data, flat, {gradient, weight}, {x})[0]);
           return made;
