@@ -52,6 +52,7 @@ TEST_CASE("convolutions of 16 bits agree with plain loops over rounded operands"
     std::int64_t height, width;
   };
   for (const Case& at : {Case{{4, 3, 12, 11}, {16, 3, 3, 3}, window(3, 2, 1), 6, 6},
+                         Case{{3, 1, 9, 8}, {6, 1, 5, 5}, window(5, 1, 2), 9, 8},
                          Case{{3, 16, 9, 9}, {16, 16, 3, 3}, window(3, 1, 1), 9, 9},
                          Case{{2, 19, 7, 6}, {17, 19, 1, 1}, window(1, 1, 0), 7, 6},
                          Case{{2, 12, 8, 8}, {8, 6, 3, 3}, window(3, 1, 1, 2), 8, 8}}) {

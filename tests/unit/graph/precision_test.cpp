@@ -59,10 +59,11 @@ TEST_CASE("16 bits reach the loss of fp32", "[precision]") {
     return DataShape{.image = {channels, side, side}, .classes = 4};
   };
   const DataShape text{.steps = 9, .vocabulary = 40, .classes = 3};
-  const PresetCase cases[] = {
-      {"mlp", images(1, 16), 0.02f, 20, small}, {"lenet5", images(1, 28), 0.05f, 40},
-      {"resnet20", images(3, 32), 0.02f, 12},   {"bilstm", text, 0.3f, 60, small},
-      {"bilstm_crf", text, 0.05f, 60, small},   {"transformer_encoder", text, 0.05f, 40, small}};
+  const PresetCase cases[] = {{"mlp", images(1, 16), 0.02f, 20, small},
+                              {"lenet5", images(1, 28), 0.05f, 40},
+                              {"bilstm", text, 0.3f, 60, small},
+                              {"bilstm_crf", text, 0.05f, 60, small},
+                              {"transformer_encoder", text, 0.05f, 40, small}};
   for (const PresetCase& at : cases) {
     const PresetOutcome wide = train_preset(at, {.batch_max = 6, .seed = 6});
     REQUIRE(wide.last < 0.8 * wide.first);
