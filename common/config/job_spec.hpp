@@ -40,9 +40,13 @@ struct ClusterSection {
 enum class StrategyKind { parameter_server, all_reduce, pipeline, local };
 enum class UpdateRule { sync, async, ssp, dc_asgd };
 
+/// Of gradients between trainers and shards; see codec/codec.hpp.
+enum class Compression : std::uint8_t { none, bf16, fp16, int8, topk };
+
 struct StrategySection {
   StrategyKind kind = StrategyKind::parameter_server;
   UpdateRule update = UpdateRule::sync;
+  Compression compression = Compression::none;
 };
 
 enum class SourceKind { images, mnist };  // mnist: a folder with the four idx files, gzipped or not

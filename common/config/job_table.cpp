@@ -76,7 +76,16 @@ Table<StrategySection> strategy_section() {
       later<S>("staleness", {"*"}, "Bound of ssp, in steps."),
       later<S>("backup_trainers", {"0"}, "Slowest updates that are dropped."),
       later<S>("dc_asgd", {"*"}, "Settings of dc_asgd."),
-      later<S>("compression", {"none"}, "Of gradients on the wire."),
+      choice(&S::compression, "compression",
+             {{"none", Compression::none},
+              {"bf16", Compression::bf16},
+              {"fp16", Compression::fp16},
+              {"int8", Compression::int8},
+              {"topk", Compression::topk}},
+             {},
+             "Of gradients on their way to the shards; values come back in fp32. int8: a byte a value and a "
+             "scale for 1024. topk: the largest hundredth. What int8 and topk leave out is added to the next "
+             "step's."),
   };
 }
 

@@ -31,7 +31,7 @@ void bound(zmq::socket_t& socket) {
 /// What a message in flight holds on to. ZeroMQ orders our writes before let_go in its own thread;
 /// ThreadSanitizer cannot see into the library, so `handed_over` says it once more.
 struct Keeper {
-  SharedFloats floats;
+  std::shared_ptr<const void> owner;
   std::atomic<bool> handed_over{false};
 
   static void let_go(void*, void* hint) {
@@ -41,14 +41,12 @@ struct Keeper {
   }
 };
 
-/// The floats leave without a copy: ZeroMQ lets go of them when they are sent.
-zmq::message_t wrap(SharedFloats floats) {
-  if (!floats || floats->empty()) return {};
-  auto* const keeper = new Keeper{std::move(floats)};
-  const auto& vector = *keeper->floats;
+/// The bytes leave without a copy: ZeroMQ lets go of them when they are sent.
+zmq::message_t wrap(SharedBytes bytes) {
+  if (bytes.view.empty()) return {};
+  auto* const keeper = new Keeper{std::move(bytes.owner)};
   keeper->handed_over.store(true, std::memory_order_release);
-  return zmq::message_t(const_cast<float*>(vector.data()), vector.size() * sizeof(float), Keeper::let_go,
-                        keeper);
+  return zmq::message_t(const_cast<std::byte*>(bytes.view.data()), bytes.view.size(), Keeper::let_go, keeper);
 }
 
 std::chrono::milliseconds whole_ms(Duration patience) {
@@ -159,7 +157,7 @@ std::optional<DataMessage> DataServer::receive(Duration patience) {
   }
 }
 
-void DataServer::send(const std::string& peer, const std::string& header, SharedFloats payload) {
+void DataServer::send(const std::string& peer, const std::string& header, SharedBytes payload) {
   try {
     const auto flags = zmq::send_flags::sndmore | zmq::send_flags::dontwait;
     zmq::message_t to(peer), first(header), second = wrap(std::move(payload));
@@ -196,7 +194,7 @@ Result<std::unique_ptr<DataClient>> DataClient::connect(const std::string& endpo
   }
 }
 
-void DataClient::send(const std::string& header, SharedFloats payload) {
+void DataClient::send(const std::string& header, SharedBytes payload) {
   try {
     zmq::message_t first(header), second = wrap(std::move(payload));
     if (!state_->socket.send(first, zmq::send_flags::sndmore | zmq::send_flags::dontwait)) return;

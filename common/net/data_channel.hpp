@@ -38,6 +38,16 @@ class Payload {
 
 /// Bytes that several messages may share while they are in flight; never changed once handed over.
 using SharedFloats = std::shared_ptr<const std::vector<float>>;
+struct SharedBytes {
+  SharedBytes() = default;
+  SharedBytes(std::nullptr_t) {}
+  template <typename T>
+  SharedBytes(std::shared_ptr<T> values) : owner(values) {
+    if (values) view = std::as_bytes(std::span(*values));
+  }
+  std::span<const std::byte> view;
+  std::shared_ptr<const void> owner;
+};
 
 struct DataMessage {
   std::string peer;  // server end: who sent it, and whom to answer
@@ -53,7 +63,7 @@ class DataServer {
   std::string endpoint() const;  // "127.0.0.1:40001"
   std::optional<DataMessage> receive(Duration patience);
   void send(const std::string& peer, const std::string& header,
-            SharedFloats payload);  // a gone peer is no error
+            SharedBytes payload);  // a gone peer is no error
   /// Ends a receive() in another thread early.
   void wake();
 
@@ -67,7 +77,7 @@ class DataClient {
  public:
   static Result<std::unique_ptr<DataClient>> connect(const std::string& endpoint);
   ~DataClient();
-  void send(const std::string& header, SharedFloats payload);
+  void send(const std::string& header, SharedBytes payload);
   std::optional<DataMessage> receive(Duration patience);
 
  private:

@@ -105,6 +105,39 @@ std::optional<Ending> kind(v1::Ending ending) {
   }
 }
 
+v1::Coding kind(config::Compression coding) {
+  switch (coding) {
+    case config::Compression::none:
+      return v1::CODING_NONE;
+    case config::Compression::bf16:
+      return v1::CODING_BF16;
+    case config::Compression::fp16:
+      return v1::CODING_FP16;
+    case config::Compression::int8:
+      return v1::CODING_INT8;
+    case config::Compression::topk:
+      return v1::CODING_TOPK;
+  }
+  return v1::CODING_NONE;
+}
+
+std::optional<config::Compression> kind(v1::Coding coding) {
+  switch (coding) {
+    case v1::CODING_NONE:
+      return config::Compression::none;
+    case v1::CODING_BF16:
+      return config::Compression::bf16;
+    case v1::CODING_FP16:
+      return config::Compression::fp16;
+    case v1::CODING_INT8:
+      return config::Compression::int8;
+    case v1::CODING_TOPK:
+      return config::Compression::topk;
+    default:
+      return std::nullopt;
+  }
+}
+
 bool from_zero(double value) { return std::isfinite(value) && value >= 0; }
 
 Error wrong(const char* field) {
@@ -138,6 +171,7 @@ std::string encode(const DataHeader& header) {
   out.set_averages(header.averages);
   for (const double sum : header.square_sums) out.add_square_sums(sum);
   out.set_norm(header.norm);
+  out.set_coding(kind(header.coding));
   return out.SerializeAsString();
 }
 
@@ -159,6 +193,8 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
   if (in.trainer() >= members_max) return wrong("trainer");
   if (in.shard() >= members_max) return wrong("shard");
   if (in.sequence() > count_max) return wrong("sequence");
+  const auto coding = kind(in.coding());
+  if (!coding) return wrong("coding");
   const auto ending = kind(in.ending());
   if (!ending) return wrong("ending");
   if (in.epoch() > count_max) return wrong("epoch");
@@ -179,7 +215,8 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
                  .reason = in.reason(),
                  .averages = in.averages(),
                  .square_sums = {},
-                 .norm = in.norm()};
+                 .norm = in.norm(),
+                 .coding = *coding};
   std::uint64_t total = 0;
   for (const auto& slice : in.slices()) {
     const auto slice_kind = kind(slice.kind());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/result.hpp"
+#include "common/config/job_spec.hpp"
 
 namespace trainyard::protocol {
 
@@ -62,6 +63,7 @@ struct DataHeader {
   bool averages = false;            // pull: send the moving averages. values: these are they
   std::vector<double> square_sums;  // squares: of the mean gradient, one for each slice of the shard
   double norm = 0;                  // norm: of the mean gradient over all shards
+  config::Compression coding = config::Compression::none;  // push: of the payload
   friend bool operator==(const DataHeader&, const DataHeader&) = default;
 };
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/text.hpp"
+#include "common/codec/codec.hpp"
 
 namespace trainyard::ps {
 
@@ -76,12 +77,14 @@ void Core::on_init(Arrival arrival, Outcome& outcome) {
     }
     return;
   }
-  if (arrival.payload_bytes != arrival.payload.view.size_bytes()) {
-    outcome.replies.push_back(refusal(arrival, format("{} bytes are no floats", arrival.payload_bytes)));
+  const auto floats = arrival.payload.floats();
+  if (arrival.payload.bytes.size() != floats.size_bytes()) {
+    outcome.replies.push_back(
+        refusal(arrival, format("{} bytes are no floats", arrival.payload.bytes.size())));
     return;
   }
   auto table = optim::Table::make(train_, std::move(slices), arrival.header.steps_per_epoch,
-                                  {arrival.payload.view.begin(), arrival.payload.view.end()});
+                                  {floats.begin(), floats.end()});
   if (!table) {
     outcome.replies.push_back(refusal(arrival, "first values: " + table.error().message));
     return;
@@ -114,11 +117,9 @@ void Core::on_push(Arrival arrival, Outcome& outcome) {
     return;
   }
   // Who has no sample may leave the payload out.
-  const bool empty = arrival.header.samples == 0 && arrival.payload_bytes == 0;
-  const std::size_t expected = table_->size() * sizeof(float);
-  if (!empty && (arrival.payload_bytes != expected || arrival.payload.view.size() != table_->size())) {
-    outcome.replies.push_back(
-        refusal(arrival, format("a push of {} bytes; this shard holds {}", arrival.payload_bytes, expected)));
+  const bool empty = arrival.header.samples == 0 && arrival.payload.bytes.empty();
+  if (const Status decoded = empty ? Status{} : decode(arrival); !decoded) {
+    outcome.replies.push_back(refusal(arrival, decoded.error().message));
     return;
   }
   const Verdict verdict = gate_.push(arrival.header);
@@ -149,6 +150,23 @@ void Core::on_push(Arrival arrival, Outcome& outcome) {
   }
 }
 
+Status Core::decode(Arrival& arrival) const {
+  const std::size_t bytes = arrival.payload.bytes.size(), expected = table_->size() * sizeof(float);
+  if (arrival.header.coding == config::Compression::none) {
+    if (bytes == expected) return {};
+    return Error{Errc::invalid, format("a push of {} bytes; this shard holds {}", bytes, expected)};
+  }
+  std::vector<codec::Part> parts;
+  for (const optim::Slice& slice : table_->slices())
+    parts.push_back({slice.length, slice.kind == static_cast<std::uint8_t>(optim::ValueKind::buffer)});
+  auto floats = std::make_shared<std::vector<float>>(table_->size());
+  const Status decoded = codec::decode(arrival.header.coding, parts, arrival.payload.bytes, *floats);
+  if (!decoded) return decoded.error().with("a push");
+  const auto view = std::as_bytes(std::span(*floats));
+  arrival.payload = {view, std::move(floats)};
+  return {};
+}
+
 /// The answer to squares(). It may come twice, and the second one after the update.
 void Core::on_norm(const Arrival& arrival, Outcome& outcome) {
   const DataHeader& header = arrival.header;
@@ -167,7 +185,7 @@ void Core::on_norm(const Arrival& arrival, Outcome& outcome) {
 
 std::vector<optim::Contribution> Core::contributions() const {
   std::vector<optim::Contribution> out;  // in rank order, as the map has them
-  for (const auto& [trainer, push] : pushes_) out.push_back({push.header.samples, push.payload.view});
+  for (const auto& [trainer, push] : pushes_) out.push_back({push.header.samples, push.payload.floats()});
   return out;
 }
 

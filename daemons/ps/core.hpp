@@ -18,17 +18,20 @@
 
 namespace trainyard::ps {
 
-/// Floats that somebody else holds; `owner` keeps them there.
-struct Floats {
-  std::span<const float> view;
+/// Bytes that somebody else holds; `owner` keeps them there.
+struct Payload {
+  std::span<const std::byte> bytes;  // aligned to 4
   std::shared_ptr<const void> owner;
+  /// The bytes seen as such; what is left over of the last one does not count.
+  std::span<const float> floats() const {
+    return {reinterpret_cast<const float*>(bytes.data()), bytes.size() / sizeof(float)};
+  }
 };
 
 struct Arrival {
   std::string peer;
   protocol::DataHeader header;
-  Floats payload;
-  std::size_t payload_bytes = 0;  // as they came; 4 a float unless the peer is wrong
+  Payload payload;
 };
 
 struct Reply {
@@ -65,6 +68,8 @@ class Core {
   void on_init(Arrival arrival, Outcome& outcome);
   void on_pull(Arrival arrival, Outcome& outcome);
   void on_push(Arrival arrival, Outcome& outcome);
+  /// Makes the payload of a push the floats that it stands for.
+  Status decode(Arrival& arrival) const;
   void on_norm(const Arrival& arrival, Outcome& outcome);
   void apply(Outcome& outcome, std::optional<double> norm);
   bool shares_norm() const { return train_.clip.norm && identity_.shards > 1; }

@@ -45,10 +45,8 @@ void DataPlane::answer(net::DataMessage message) {
     return;
   }
   auto payload = std::make_shared<net::Payload>(std::move(message.payload));
-  const std::size_t bytes = payload->bytes().size();
-  const auto floats = payload->floats();
-  Outcome outcome =
-      core_.on({std::move(message.peer), std::move(*header), {floats, std::move(payload)}, bytes});
+  const auto bytes = payload->bytes();
+  Outcome outcome = core_.on({std::move(message.peer), std::move(*header), {bytes, std::move(payload)}});
   for (const Reply& reply : outcome.replies) {
     if (reply.header.kind == protocol::DataKind::refused) {
       log::warn("refused trainer-{}: {}", reply.header.trainer, reply.header.reason);

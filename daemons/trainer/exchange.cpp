@@ -5,6 +5,7 @@
 
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
+#include "common/codec/codec.hpp"
 #include "daemons/trainer/flat.hpp"
 
 namespace trainyard::trainer {
@@ -32,7 +33,7 @@ Result<std::unique_ptr<ShardExchange>> ShardExchange::connect(Settings settings,
   for (const std::string& endpoint : exchange->settings_.shards) {
     auto client = net::DataClient::connect(endpoint);
     if (!client) return client.error().with(format("shard at {}", endpoint));
-    exchange->shards_.push_back({endpoint, std::move(*client), {}, 0});
+    exchange->shards_.push_back({endpoint, std::move(*client), {}, 0, {}});
   }
   if (const Status shared = exchange->share_out(); !shared) return shared.error();
   return exchange;
@@ -75,6 +76,17 @@ net::SharedFloats ShardExchange::gather(const Shard& shard, std::span<const floa
   floats->reserve(shard.floats);
   trainer::gather(shard.slices, flat, *floats);
   return floats;
+}
+
+net::SharedBytes ShardExchange::coded(Shard& shard, std::span<const float> gradients) const {
+  net::SharedFloats floats = gather(shard, gradients);
+  if (settings_.compression == config::Compression::none) return floats;
+  if (codec::has_residual(settings_.compression)) shard.residual.resize(shard.floats);
+  std::vector<codec::Part> parts;
+  for (const protocol::SliceInfo& slice : shard.slices)
+    parts.push_back({slice.length, slice.kind == protocol::SliceKind::buffer});
+  return std::make_shared<const std::vector<std::byte>>(
+      codec::encode(settings_.compression, parts, *floats, shard.residual));
 }
 
 void ShardExchange::send(std::uint32_t shard, const std::vector<Outgoing>& messages) {
@@ -123,7 +135,10 @@ Result<protocol::Ending> ShardExchange::step(const Push& push, std::span<float> 
     push_header.samples = push.samples;
     push_header.checkpoint = push.marks.checkpoint;
     push_header.ending = push.marks.ending;
-    sent[i].push_back({std::move(push_header), push.samples == 0 ? nullptr : gather(shards_[i], gradients)});
+    push_header.coding = settings_.compression;
+    net::SharedBytes payload;
+    if (push.samples > 0) payload = coded(shards_[i], gradients);
+    sent[i].push_back({std::move(push_header), std::move(payload)});
     send(i, sent[i]);
   }
   if (settings_.train.clip.norm && settings_.rank == 0 && shards_.size() > 1) {

@@ -57,6 +57,7 @@ class ShardExchange final : public Exchange {
     std::vector<std::string> shards;  // endpoints, by index
     std::vector<optim::TensorSize> tensors;
     config::TrainSection train;
+    config::Compression compression = config::Compression::none;
     std::uint64_t steps_per_epoch = 1;
     std::uint64_t slice_floats_max = optim::slice_floats_usual;  // unless the rule needs whole tensors
     Duration retry = std::chrono::seconds(2);  // without an answer so long: the same is sent again
@@ -75,10 +76,11 @@ class ShardExchange final : public Exchange {
     std::unique_ptr<net::DataClient> client;
     std::vector<protocol::SliceInfo> slices;
     std::size_t floats = 0;
+    std::vector<float> residual;  // of what compression left out of earlier pushes
   };
   struct Outgoing {
     protocol::DataHeader header;
-    net::SharedFloats payload;
+    net::SharedBytes payload;
   };
   struct Answer {
     protocol::DataHeader header;
@@ -92,6 +94,8 @@ class ShardExchange final : public Exchange {
   Status share_out();
   protocol::DataHeader header(protocol::DataKind kind, std::uint32_t shard) const;
   net::SharedFloats gather(const Shard& shard, std::span<const float> flat) const;
+  /// Gradients as they travel.
+  net::SharedBytes coded(Shard& shard, std::span<const float> gradients) const;
   void send(std::uint32_t shard, const std::vector<Outgoing>& messages);
   /// Waits, and sends again, until the shard answers with something that is wanted.
   Result<Answer> await(std::uint32_t shard, const std::vector<Outgoing>& sent, const Wanted& wanted);

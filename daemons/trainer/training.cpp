@@ -161,6 +161,7 @@ Status Training::connect() {
                                      .shards = {},
                                      .tensors = tensors_,
                                      .train = job_.train,
+                                     .compression = job_.strategy.compression,
                                      .steps_per_epoch = steps_per_epoch};
     for (optim::TensorSize& tensor : settings.tensors) tensor.row = 0;  // shards hear of whole slices
     for (auto& [index, address] : shards) settings.shards.push_back(std::move(address));

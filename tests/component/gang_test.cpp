@@ -48,6 +48,7 @@ struct Gang {
   std::uint32_t trainers = 1, shards = 1;
   config::TrainSection train = train_section();
   Duration retry = 2s;
+  config::Compression compression = config::Compression::none;
 };
 
 std::vector<optim::TensorSize> tensors_of(const config::TrainSection& train) {
@@ -130,6 +131,7 @@ Trace run(const Gang& gang) {
                                                        .shards = endpoints,
                                                        .tensors = tensors,
                                                        .train = gang.train,
+                                                       .compression = gang.compression,
                                                        .steps_per_epoch = steps,
                                                        .slice_floats_max = 500,
                                                        .retry = gang.retry},
@@ -241,6 +243,27 @@ TEST_CASE("frozen tensors stay, their neighbours learn at rates of their own", "
     CHECK(std::equal(first.begin(), first.end(), last.begin()) == stays);
   }
   CHECK(worst(alone, run({2, 2, train})) < 1e-5);
+}
+
+TEST_CASE("gradients in fewer bytes give nearly the same weights, once each, however often they are sent",
+          "[gang]") {
+  using config::Compression;
+  const Trace alone = run_alone();
+  for (const auto& [how, apart] : {std::pair{Compression::bf16, 1e-3},
+                                   {Compression::fp16, 1e-4},
+                                   {Compression::int8, 1e-2},
+                                   {Compression::topk, 0.3}}) {
+    const auto gang = [&](std::uint32_t shards, Duration retry) {
+      return run({.trainers = 2, .shards = shards, .retry = retry, .compression = how});
+    };
+    INFO(static_cast<int>(how));
+    const Trace two = gang(2, 2s);
+    CHECK(two != alone);
+    CHECK(worst(alone, two) < apart);
+    CHECK(two == gang(2, 1ms));
+    // What is rounded value by value does not depend on who owns it.
+    if (how == Compression::bf16 || how == Compression::fp16) CHECK(two == gang(3, 2s));
+  }
 }
 
 TEST_CASE("an optimizer that needs whole tensors gets them, also with more shards than tensors", "[gang]") {

@@ -217,7 +217,8 @@ DataHeader generate_header(Random& random) {
           .reason = foreign(random),
           .averages = random.chance(0.5),
           .square_sums = several(random, 50, [&] { return random.normal(); }),
-          .norm = random.normal()};
+          .norm = random.normal(),
+          .coding = static_cast<config::Compression>(random.below(5))};
 }
 
 }  // namespace trainyard::protocol

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "common/base/random.hpp"
+#include "common/codec/codec.hpp"
 
 namespace trainyard::ps {
 
@@ -27,18 +28,15 @@ DataHeader header(DataKind kind, std::uint32_t trainer) {
   return {.kind = kind, .job = 1, .incarnation = 1, .trainer = trainer};
 }
 
-Floats floats_of(std::vector<float> values) {
-  auto owner = std::make_shared<std::vector<float>>(std::move(values));
-  return {*owner, owner};
+template <typename T>
+Payload payload_of(std::vector<T> values) {
+  const auto owner = std::make_shared<std::vector<T>>(std::move(values));
+  return {std::as_bytes(std::span(*owner)), owner};
 }
 
 Arrival arrival(DataHeader head, std::vector<float> values = {}) {
-  const std::size_t bytes = values.size() * sizeof(float);
   const std::string peer = "peer-" + std::to_string(head.trainer);
-  return {.peer = peer,
-          .header = std::move(head),
-          .payload = floats_of(std::move(values)),
-          .payload_bytes = bytes};
+  return {.peer = peer, .header = std::move(head), .payload = payload_of(std::move(values))};
 }
 
 Arrival init() {
@@ -79,6 +77,36 @@ TEST_CASE("a pull waits for the first values", "[ps]") {
   CHECK(outcome.replies[0].peer == "peer-1");
   CHECK(outcome.replies[0].header.kind == DataKind::values);
   CHECK(outcome.replies[0].values->size() == floats);
+}
+
+TEST_CASE("a push in fewer bytes is the push that it stands for, statistics to the last bit", "[ps]") {
+  const std::vector<codec::Part> parts{{6, false}, {2, true}};
+  const std::vector<float> gradients{1, -2, 0.5, 4, 0, 96, 0.1f, 0.3f};
+  for (const auto how : {config::Compression::bf16, config::Compression::fp16}) {
+    Core plain = ready(), coded = ready();
+    for (std::uint32_t trainer = 0; trainer < trainers; ++trainer) {
+      (void)plain.on(push(trainer, 1, gradients));
+      Arrival arrival = push(trainer, 1, {});
+      arrival.header.coding = how;
+      arrival.payload = payload_of(codec::encode(how, parts, gradients, {}));
+      (void)coded.on(std::move(arrival));
+    }
+    CHECK(coded.step() == 1);
+    CHECK(*coded.table()->values() == *plain.table()->values());
+  }
+}
+
+TEST_CASE("a push whose bytes are not of its coding is refused", "[ps]") {
+  Core core = ready();
+  for (const auto how : {config::Compression::bf16, config::Compression::int8, config::Compression::topk}) {
+    Arrival arrival = push(0, 1, std::vector<float>(floats, 1.0f));
+    arrival.header.coding = how;
+    const auto outcome = core.on(std::move(arrival));
+    REQUIRE(outcome.replies.size() == 1);
+    CHECK(outcome.replies[0].header.kind == DataKind::refused);
+    CHECK(outcome.replies[0].header.reason.starts_with("a push: "));
+  }
+  CHECK(core.step() == 0);
 }
 
 TEST_CASE("a step is answered to all once all have pushed, and is the mean over the samples", "[ps]") {
