@@ -28,8 +28,10 @@ std::string skipped_file(const runtime::TaskEnvironment& environment, std::uint3
 /// The chief's bundle lists what every trainer skipped; the others leave theirs beside the checkpoints.
 void Training::keep_skipped() {
   const std::vector<std::string> lines(skipped_.begin(), skipped_.end());
-  const Status written =
-      store::write_atomic(skipped_file(environment_, environment_.key.task.index), join(lines, "\n"));
+  // Where nothing was due for a checkpoint there is no folder yet.
+  Status written = store::make_directories(environment_.checkpoint_dir);
+  if (written)
+    written = store::write_atomic(skipped_file(environment_, environment_.key.task.index), join(lines, "\n"));
   if (!written) log::warn("{}", written.error().message);
 }
 
