@@ -128,7 +128,8 @@ Json row_json(const LayerRow& row) {
 
 Inspection inspect(const Model& model) { return Rows(model).run(); }
 
-Inspection inspect(const Model& model, const LossSpec& loss, std::uint32_t batch) {
+Inspection inspect(const Model& model, const LossSpec& loss, std::uint32_t batch,
+                   const TrainingPasses& passes) {
   Inspection out = inspect(model);
   out.batch = batch;
   const auto backend = ops::cpu_backend();
@@ -138,7 +139,7 @@ Inspection inspect(const Model& model, const LossSpec& loss, std::uint32_t batch
     else
       out.no_plan = made.error().message;
   };
-  keep(out.training, plan_of(graph_to_train(model, loss, 0), batch, *backend));
+  keep(out.training, plan_of(graph_to_train(model, loss, 0, passes), batch, *backend));
   keep(out.prediction, plan_of(graph_to_predict(model, loss), batch, *backend));
   return out;
 }

@@ -9,6 +9,7 @@
 #include "common/base/json.hpp"
 #include "common/graph/loss.hpp"
 #include "common/graph/model.hpp"
+#include "common/graph/prepare.hpp"
 #include "common/ops/work.hpp"
 
 namespace trainyard::graph {
@@ -39,8 +40,9 @@ struct Inspection {
 
 /// Rows of the model alone.
 Inspection inspect(const Model& model);
-/// With memory plans for a batch on this machine's kernels.
-Inspection inspect(const Model& model, const LossSpec& loss, std::uint32_t batch);
+/// With memory plans for a batch on this machine's kernels, of a training with these passes.
+Inspection inspect(const Model& model, const LossSpec& loss, std::uint32_t batch,
+                   const TrainingPasses& passes = {});
 
 /// A table, the sums, and the memory where it was planned.
 std::string inspection_text(const Inspection& inspection);

@@ -10,6 +10,7 @@
 #include "common/graph/fine_tune.hpp"
 #include "common/graph/inspect.hpp"
 #include "common/graph/layers.hpp"
+#include "common/graph/narrow.hpp"
 #include "common/optim/parameters.hpp"
 #include "common/optim/schedule.hpp"
 #include "common/store/checkpoint.hpp"
@@ -115,7 +116,10 @@ Status Training::build(const graph::InputShape& input) {
     network = graph::Network::build(std::move(*model), options);
   }
   if (!processor.warning.empty()) log::warn("{}", processor.warning);
-  log::info("trains on {}", processor.text);
+  const bool narrow = job_.train.precision != config::Precision::fp32;
+  log::info(
+      "trains on {}{}", processor.text,
+      narrow ? format(", linear maps in {}", tensor::name_of(graph::type_of(job_.train.precision))) : "");
   if (!network) return Error{Errc::invalid, network.error().message};
   network_ = std::move(*network);
   const auto widths = network_->row_widths();

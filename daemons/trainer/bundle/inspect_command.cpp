@@ -9,6 +9,7 @@
 #include "common/graph/draw/draw.hpp"
 #include "common/graph/fine_tune.hpp"
 #include "common/graph/inspect.hpp"
+#include "common/graph/narrow.hpp"
 #include "common/graph/onnx/onnx.hpp"
 #include "common/graph/presets.hpp"
 #include "common/runtime/daemon.hpp"
@@ -37,6 +38,7 @@ struct Subject {
   graph::Model model;
   graph::LossSpec loss;
   std::uint32_t batch = batch_usual;
+  graph::TrainingPasses passes;
 };
 
 Error bad_input(const std::string& text) {
@@ -137,6 +139,7 @@ Result<Subject> from_job(const Options& options) {
     input = *given;
   }
   Subject subject{format("{}, {} classes", job->name, classes), {}, {}, job->data.batch_size};
+  subject.passes = {.low_memory = job->train.low_memory, .type = graph::type_of(job->train.precision)};
   if (options.batch > 0) subject.batch = options.batch;
   auto model = graph::model_of(job->model, input, classes, subject.batch);
   if (!model) return Error{Errc::invalid, format("{}: {}", options.model, model.error().message)};
@@ -200,7 +203,7 @@ Status inspect(const Options& options) {
     const Status written = store::write_atomic(options.svg, graph::to_svg(model, subject->title));
     if (!written) return written;
   }
-  const graph::Inspection seen = graph::inspect(model, subject->loss, subject->batch);
+  const graph::Inspection seen = graph::inspect(model, subject->loss, subject->batch, subject->passes);
   if (options.output == "json") {
     Json json{{"model", subject->title}};
     json.update(graph::inspection_json(seen));

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "common/graph/finite.hpp"
+#include "common/graph/inspect.hpp"
 #include "common/graph/loss_scale.hpp"
 #include "common/graph/narrow.hpp"
 #include "common/graph/prepare.hpp"
@@ -197,6 +198,18 @@ TEST_CASE("linear maps alone read 16 bits, and each value is cast once", "[preci
   for (const Node& node : narrow->nodes)
     for (const ValueId id : node.outputs)
       if (node.kind != Kind::cast) CHECK(narrow->signature(id).type != DType::bf16);
+}
+
+TEST_CASE("memory is planned for a training as it will run", "[precision]") {
+  auto made = preset_model("resnet20", config::find_preset("resnet20")->defaults,
+                           {.image = {3, 32, 32}, .classes = 4}, count);
+  REQUIRE(made.has_value());
+  const auto arena = [&](const TrainingPasses& passes) {
+    return static_cast<double>(inspect(made->model, made->loss, count, passes).training.value().arena);
+  };
+  // What the backward pass keeps is half as large; statistics and what lies between are not.
+  CHECK(arena({.type = DType::bf16}) < 0.8 * arena({}));
+  CHECK(arena({.low_memory = true}) < 0.7 * arena({}));
 }
 
 TEST_CASE("predictions in 16 bits are near those in fp32, frozen or not", "[precision]") {
