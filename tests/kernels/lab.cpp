@@ -95,7 +95,7 @@ Held Lab::plain(const Tensor& tensor, DType type) const {
 
 Held Lab::activation(const Tensor& tensor) {
   if (tensor.shape.rank() != 4) return plain(tensor);
-  const bool blocked = (blocked_ >> activations_++ & 1) != 0;
+  const bool blocked = (blocked_ >> activations_++ % 32 & 1) != 0;
   const Held held = plain(tensor);
   if (!blocked || tensor.values.empty()) return held;
   if (order_ == Images::as_a_convolution_leaves_it) return as_a_convolution_leaves_it(held);

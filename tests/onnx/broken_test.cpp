@@ -132,6 +132,12 @@ TEST_CASE("attributes that are unknown, wrong or out of bounds are refused", "[o
   lstm.node("LSTM", {"x", "w", "r"}, {"y"}, "l");
   File::set(*lstm.graph().mutable_node(0), "clip", 1.0f);
   refuses(lstm.bytes(), Errc::refused, "ONNX node 'l' (LSTM): the attribute 'clip' is not supported");
+  File groups = one("GroupNormalization", {"x", "w", "w"}, 21);
+  groups.floats("w", {4}, std::vector<float>(4));
+  refuses(groups.bytes(), Errc::refused, "ONNX node 'node_1' (GroupNormalization): num_groups is missing");
+  File::set(*groups.graph().mutable_node(0), "num_groups", std::int64_t{0});
+  refuses(groups.bytes(), Errc::refused,
+          "ONNX node 'node_1' (GroupNormalization): num_groups is 0; it has to be");
 }
 
 TEST_CASE("tensors whose data do not fit their shape are refused", "[onnx]") {

@@ -28,7 +28,10 @@ const AttributeProto* Call::attribute(const char* name, int type) {
 
 std::int64_t Call::integer(const char* name, std::int64_t otherwise, std::int64_t least, std::int64_t most) {
   const AttributeProto* found = attribute(name, AttributeProto::INT);
-  if (found == nullptr) return otherwise;
+  if (found == nullptr) {
+    require(otherwise >= least && otherwise <= most, "{} is missing", name);
+    return otherwise;
+  }
   if (!require(found->i() >= least && found->i() <= most, "{} is {}; it has to be in {}..{}", name,
                found->i(), least, most))
     return otherwise;

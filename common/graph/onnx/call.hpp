@@ -60,6 +60,7 @@ class Call {
 
   // Attributes. What nobody asks for is refused at the end, because it would change the result.
   bool has_attribute(const char* name) const { return find(name) != nullptr; }
+  /// A default outside of least..most: the attribute has to be there.
   std::int64_t integer(const char* name, std::int64_t otherwise, std::int64_t least = -kFar,
                        std::int64_t most = kFar);
   bool flag(const char* name, bool otherwise) { return integer(name, otherwise ? 1 : 0, 0, 1) != 0; }

@@ -57,7 +57,8 @@ void group_norm(Call& c) {
   a.groups = c.integer("num_groups", 0, 1);
   c.integer("stash_type", 1, 1, 1);
   const Shape& x = c.shape(0);
-  if (!c.require(x.rank() >= 2 && x[1] > 0 && x[1] % a.groups == 0, "{} groups of {}", a.groups, x.text()))
+  if (!c.ok() ||
+      !c.require(x.rank() >= 2 && x[1] > 0 && x[1] % a.groups == 0, "{} groups of {}", a.groups, x.text()))
     return;
   std::vector<ValueId> inputs{c.value(0)};
   for (std::size_t i = 1; i <= 2; ++i) {
