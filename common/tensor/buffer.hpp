@@ -1,8 +1,10 @@
-// Host memory aligned to a cache line and zeroed. Owns its bytes; moves, does not copy. Any thread.
+// Host memory aligned to a cache line at least, and zeroed; large ones lie in huge pages where there are
+// some. Owns its bytes; moves, does not copy. Any thread.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <span>
 
 namespace trainyard::tensor {
@@ -30,8 +32,9 @@ class Buffer {
  private:
   struct Free {
     void operator()(std::byte* bytes) const;
+    std::align_val_t alignment;
   };
-  std::unique_ptr<std::byte, Free> bytes_;
+  std::unique_ptr<std::byte, Free> bytes_{nullptr, Free{std::align_val_t{kAlignment}}};
   std::size_t size_ = 0;
 };
 
