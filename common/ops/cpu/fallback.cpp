@@ -19,7 +19,8 @@ class Arranged final : public Kernel {
     for (std::size_t i = 0; i < op.inputs.size(); ++i) {
       const Operand& operand = op.inputs[i];
       if (!operand.layout || is_raw(*operand.layout)) continue;
-      const Desc have = desc_of(operand), want = order.desc(operand.shape);
+      const Desc have = to_move(desc_of(operand), operand.type),
+                 want = to_move(order.desc(operand.shape), operand.type);
       if (have == want) continue;
       moves_.push_back({i, scratch_bytes_, std::make_unique<Reorder>(have, want)});
       scratch_bytes_ += tensor::aligned(want.get_size());

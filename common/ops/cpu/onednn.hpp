@@ -42,6 +42,10 @@ bool is_plain(const Operand& operand);
 Desc any_desc(const Shape& shape);
 /// The same places for elements of another real type.
 Desc with_type(const Desc& desc, DType type);
+/// For a reorder that only moves values of `type`: f16, which oneDNN does not move, goes as bf16.
+inline Desc to_move(const Desc& desc, DType type) {
+  return with_type(desc, type == DType::f16 ? DType::bf16 : type);
+}
 /// The descriptor of an operand that this backend arranges.
 const Desc& desc_of(const Operand& operand);
 LayoutPtr layout_of(const Desc& desc, const Desc& source = {});

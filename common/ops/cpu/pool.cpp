@@ -43,10 +43,11 @@ LayoutPtr where_layout(const Forward::primitive_desc& pd) {
 class Rows final : public ArrangedKernel {
  public:
   explicit Rows(const Operation& op) {
-    const Desc from = desc_of(op.inputs[0]);
-    const Desc to = plain_desc(op.inputs[0].shape);
+    const DType type = op.inputs[0].type;
+    const Desc from = to_move(desc_of(op.inputs[0]), type),
+               to = to_move(plain_desc(op.inputs[0].shape), type);
     bytes_ = to.get_size();
-    outputs_ = {layout_of(plain_desc(op.outputs[0].shape))};
+    outputs_ = {plain_layout(op.outputs[0].shape, type)};
     input(0, 0, from, to);
     output(1, 0, to);
   }
