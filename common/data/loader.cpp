@@ -52,6 +52,15 @@ struct Loader::State {
     return nullptr;
   }
 
+  /// The oldest one, which is done.
+  Batch take(std::unique_lock<std::mutex>& lock) {
+    const std::shared_ptr<Slot> first = slots.front();
+    slots.pop_front();
+    lock.unlock();
+    changed.notify_all();  // the window moved on
+    return std::move(first->batch);
+  }
+
   Batch make(const Request& request) const {
     Batch batch;
     batch.step = request.step;
@@ -123,10 +132,13 @@ std::optional<Batch> Loader::next() {
   if (state_->slots.empty()) return std::nullopt;
   const std::shared_ptr<Slot> first = state_->slots.front();
   state_->changed.wait(lock, [&] { return first->done; });
-  state_->slots.pop_front();
-  lock.unlock();
-  state_->changed.notify_all();  // the window moved on
-  return std::move(first->batch);
+  return state_->take(lock);
+}
+
+std::optional<Batch> Loader::next_if_ready() {
+  std::unique_lock lock(state_->mutex);
+  if (state_->slots.empty() || !state_->slots.front()->done) return std::nullopt;
+  return state_->take(lock);
 }
 
 }  // namespace trainyard::data

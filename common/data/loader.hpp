@@ -56,6 +56,8 @@ class Loader {
   void request(std::uint64_t step, std::uint64_t epoch, bool training, std::vector<std::uint32_t> records);
   /// Waits for the next requested batch; nothing when none is requested.
   std::optional<Batch> next();
+  /// The same without a wait: nothing when the next one is not ready.
+  std::optional<Batch> next_if_ready();
 
  private:
   struct State;

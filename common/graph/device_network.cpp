@@ -1,63 +1,21 @@
 #include "common/graph/device_network.hpp"
 
 #include <cmath>
-#include <cstring>
-#include <map>
 #include <optional>
 
 #include "common/base/check.hpp"
-#include "common/graph/feeds.hpp"
+#include "common/graph/device_side.hpp"
 #include "common/graph/finite.hpp"
 #include "common/graph/loss_scale.hpp"
 #include "common/graph/narrow.hpp"
 #include "common/graph/padded.hpp"
+#include "common/graph/patient.hpp"
 #include "common/graph/prepare.hpp"
-#include "common/graph/programs.hpp"
+#include "common/graph/updates.hpp"
 
 namespace trainyard::graph {
 
 namespace {
-
-/// One graph with all that its runs need. Its first run of a batch warms libraries up, the second is
-/// recorded, later ones are replayed.
-class Side {
- public:
-  Side(Graph graph, std::size_t own_inputs, const ops::Backend& backend)
-      : programs(std::move(graph), backend), feeds(programs.graph(), own_inputs, *backend.device()) {}
-
-  Programs programs;
-  Feeds feeds;
-  struct Recorded {
-    std::size_t runs = 0;
-    std::unique_ptr<ops::Recording> recording;
-    bool refused = false;
-  };
-  std::map<std::pair<std::uint32_t, std::size_t>, Recorded> recorded;  // by batch and slot
-  std::size_t bound = 0;  // programs that were bound when the recordings were made
-};
-
-/// Waits after each kernel, so that times are its own and its results can be looked at.
-class Patient final : public Observer {
- public:
-  Patient(Observer& inner, ops::Device& device, const Padded& padded, const std::function<void()>& fetch)
-      : inner_(inner), device_(device), padded_(padded), fetch_(fetch) {}
-  void begins(std::size_t index) override { inner_.begins(index); }
-  void ended(std::size_t index) override {
-    const Status done = device_.wait();
-    check(done.has_value(), done ? "" : done.error().message);
-    inner_.ended(index);
-  }
-  void gradient(std::uint64_t offset, std::uint64_t length) override {
-    fetch_();
-    inner_.gradient(padded_.offset(offset), length);
-  }
-
- private:
-  Observer& inner_;
-  ops::Device& device_;
-  const Padded& padded_;
-  const std::function<void()>& fetch_;
-};
 
 class DeviceNetwork final : public Network {
  public:
@@ -99,13 +57,19 @@ class DeviceNetwork final : public Network {
   const Model& model() const override { return model_; }
   const LossSpec& loss() const override { return options_.loss; }
   std::span<float> values() override {
-    told_ = false;
+    bring_values();
+    newest_ = Newest::here;
+    return values_;
+  }
+  std::span<const float> look() override {
+    bring_values();
     return values_;
   }
   void swap_values(std::vector<float>& values) override {
     check(values.size() == values_.size(), "other values have the length of the model");
+    bring_values();
     values_.swap(values);
-    told_ = false;
+    newest_ = Newest::here;
   }
   std::span<const float> gradients() const override {
     if (!fetched_) fetch();
@@ -117,37 +81,53 @@ class DeviceNetwork final : public Network {
   }
 
   void stage(const Feed& feed) override {
-    next_slot_ = (slot_ + 1) % kFeedSlots;
-    training_->feeds.fill(next_slot_, feed);
-    staged_ = Staged{feed.count, feed.step, {feed.inputs.begin(), feed.inputs.end()}};
+    check(options_.training && feed.count > 0 && feed.count <= options_.batch_max,
+          "a step has between one sample and batch_max");
+    coming_ = Staged(feed);
   }
+
+  Status keep(const tensor::UpdatePlan& plan) override {
+    check(options_.training, "only a network that trains changes its values");
+    wait();
+    training_->recordings.forget();
+    auto made = Updates::make(*backend_, plan, padded_);
+    if (!made) return made.error();
+    updates_ = std::move(*made);
+    return {};
+  }
+  void read_kept(std::size_t array, std::span<float> to) const override { bring(kept(array), to); }
+  void write_kept(std::size_t array, std::span<const float> from) override { send(from, kept(array)); }
 
   StepResult train_step(const Feed& feed, Observer* observer) override {
     check(options_.training && feed.count > 0 && feed.count <= options_.batch_max,
           "a step has between one sample and batch_max");
-    if (staged_ && *staged_ == Staged{feed.count, feed.step, {feed.inputs.begin(), feed.inputs.end()}}) {
-      slot_ = next_slot_;
-    } else {
-      slot_ = (slot_ + 1) % kFeedSlots;
-      training_->feeds.fill(slot_, feed);
-    }
+    check(feed.update == nullptr || updates_ != nullptr, "a network that updates its values keeps them");
+    slot_ = (slot_ + 1) % kFeedSlots;
+    if (!staged_ || !staged_->is(feed)) training_->feeds.fill(slot_, feed);
     staged_.reset();
     // Not with the feed, which may be staged before the step that changes the scale has run.
     training_->feeds.scale_loss(slot_, scale_.value());
     fetched_ = false;
-    const std::function<void()> fetched = [this] { fetch(); };
+    if (feed.update != nullptr) updates_->set(*feed.update);
     std::optional<Patient> patient;
-    if (observer != nullptr) patient.emplace(*observer, device_, padded_, fetched);
-    run(*training_, slot_, feed.count, patient ? &*patient : nullptr);
+    if (observer != nullptr) patient.emplace(*observer, device_, padded_, [this] { fetch(); });
+    run(*training_, slot_, feed.count, patient ? &*patient : nullptr, feed.update != nullptr);
+    if (coming_) {
+      training_->feeds.fill((slot_ + 1) % kFeedSlots, coming_->whole());
+      staged_ = std::move(coming_);
+      coming_.reset();
+    }
     wait();
+    if (feed.update != nullptr) newest_ = Newest::there;
     const auto& outcome = *reinterpret_cast<const ops::Outcome*>(outcome_.data());
+    const bool finite = std::isfinite(outcome.loss_sum) && (feed.update == nullptr || updates_->finite());
     StepResult result{.loss_sum = outcome.loss_sum,
                       .correct = static_cast<std::uint32_t>(outcome.correct),
-                      .finite = std::isfinite(outcome.loss_sum),
+                      .finite = finite,
                       .weight_sum = outcome.weight_sum};
     if (options_.precision == config::Precision::fp16) {
       result.loss_scale = scale_.value();
-      result.overflow = scale_.overflows(result.finite && all_finite(gradients()));
+      result.overflow = scale_.overflows(finite && (feed.update != nullptr || all_finite(gradients())));
     }
     return result;
   }
@@ -159,10 +139,9 @@ class DeviceNetwork final : public Network {
     const auto elements = static_cast<std::size_t>(-graph.shape(graph.results[0]).volume());
     check(out.size() == std::size_t{feed.count} * elements, "a prediction has room for its results");
     inference_->feeds.fill(0, feed);
-    const std::function<void()> nothing = [] {};
     std::optional<Patient> patient;
-    if (observer != nullptr) patient.emplace(*observer, device_, padded_, nothing);
-    const Program& program = run(*inference_, 0, feed.count, patient ? &*patient : nullptr);
+    if (observer != nullptr) patient.emplace(*observer, device_, padded_, [] {});
+    const Program& program = run(*inference_, 0, feed.count, patient ? &*patient : nullptr, false);
     std::vector<std::int32_t> whole;
     const bool of_whole = graph.signature(graph.results[0]).type == DType::i32;
     if (of_whole) whole.resize(out.size());
@@ -192,13 +171,6 @@ class DeviceNetwork final : public Network {
   }
 
  private:
-  struct Staged {
-    std::uint32_t count = 0;
-    std::uint64_t step = 0;
-    std::vector<const void*> inputs;
-    friend bool operator==(const Staged&, const Staged&) = default;
-  };
-
   /// Prepares the full batch, so that what the backend cannot do shows now.
   Status take(std::unique_ptr<Side>& side, Graph graph) {
     padded_.apply(graph);
@@ -212,9 +184,9 @@ class DeviceNetwork final : public Network {
 
   Status reserve(const Program& program) {
     if (arena_.size() >= program.arena_bytes() && arena_.data() != nullptr) return {};
-    for (Side* side : {training_.get(), inference_.get()})
-      if (side != nullptr) side->recorded.clear();
     wait();
+    for (Side* side : {training_.get(), inference_.get()})
+      if (side != nullptr) side->recordings.forget();
     arena_ = {};
     auto arena = ops::Block::of_device(device_, program.arena_bytes());
     if (!arena) return arena.error().with("the activations of a step");
@@ -228,53 +200,67 @@ class DeviceNetwork final : public Network {
     check(done.has_value(), done ? "" : done.error().message);
   }
 
-  /// The values as the caller left them.
-  void tell() {
-    if (told_) return;
+  /// Arrays go to the device and come back through the same memory, one at a time.
+  void send(std::span<const float> from, const ops::Block& to) const {
     auto* const at = reinterpret_cast<float*>(staging_.data());
-    padded_.spread(values_, at);
-    device_.copy_in(parameters_.data(), at, staging_.size());
-    // Gradients come back through the same memory.
+    padded_.spread(from, at);
+    device_.copy_in(to.data(), at, staging_.size());
     wait();
-    told_ = true;
+  }
+  void bring(const ops::Block& from, std::span<float> to) const {
+    device_.copy_out(staging_.data(), from.data(), staging_.size());
+    wait();
+    padded_.gather(reinterpret_cast<const float*>(staging_.data()), to);
   }
 
+  void send_values() {
+    if (newest_ == Newest::here) send(values_, parameters_);
+    if (newest_ == Newest::here) newest_ = Newest::both;
+  }
+  void bring_values() {
+    if (newest_ == Newest::there) bring(parameters_, values_);
+    if (newest_ == Newest::there) newest_ = Newest::both;
+  }
   void fetch() const {
-    device_.copy_out(staging_.data(), slopes_.data(), staging_.size());
-    wait();
-    padded_.gather(reinterpret_cast<const float*>(staging_.data()), gradients_);
+    bring(slopes_, gradients_);
     fetched_ = true;
   }
+  const ops::Block& kept(std::size_t array) const {
+    check(updates_ != nullptr && updates_->array(array).data() != nullptr, "the rule keeps such an array");
+    return updates_->array(array);
+  }
 
-  const Program& run(Side& side, std::size_t slot, std::uint32_t count, Observer* observer) {
+  const Program& run(Side& side, std::size_t slot, std::uint32_t count, Observer* observer, bool updates) {
     const auto found = side.programs.of(count);
     check(found.has_value(), found ? "" : found.error().message);
     Program& program = **found;
     const Status reserved = reserve(program);
     check(reserved.has_value(), reserved ? "" : reserved.error().message);
-    if (side.bound != side.programs.bound()) side.recorded.clear();
+    if (side.bound != side.programs.bound()) side.recordings.forget();
     side.bound = side.programs.bound();
     memory_ = {arena_.data(), parameters_.data(), slopes_.data(), side.feeds.externals(slot)};
-    tell();
+    send_values();
     device_.join();
     const auto enqueue = [&] {
       program.run(memory_, observer);
-      if (side.feeds.outcome(slot) != nullptr)
-        device_.copy_out(outcome_.data(), side.feeds.outcome(slot), sizeof(ops::Outcome));
+      void* const outcome = side.feeds.outcome(slot);
+      if (updates) update(static_cast<const ops::Outcome*>(outcome));
+      if (outcome != nullptr) device_.copy_out(outcome_.data(), outcome, sizeof(ops::Outcome));
     };
-    Side::Recorded& recorded = side.recorded[{count, slot}];
-    if (observer == nullptr && recorded.runs > 0 && !recorded.recording && !recorded.refused) {
-      auto recording = device_.record(enqueue);
-      recorded.refused = !recording;
-      if (recording) recorded.recording = std::move(*recording);
-    }
-    ++recorded.runs;
-    if (observer == nullptr && recorded.recording)
-      recorded.recording->replay();
-    else
+    if (observer != nullptr)
       enqueue();
+    else
+      side.recordings.play({count, slot, updates}, enqueue);
     return program;
   }
+
+  void update(const ops::Outcome* outcome) {
+    const Status done = updates_->enqueue(reinterpret_cast<const float*>(slopes_.data()),
+                                          reinterpret_cast<float*>(parameters_.data()), outcome);
+    check(done.has_value(), done ? "" : done.error().message);
+  }
+
+  enum class Newest : std::uint8_t { here, both, there };
 
   const Model model_;
   const NetworkOptions options_;
@@ -283,12 +269,13 @@ class DeviceNetwork final : public Network {
   const Padded padded_;
   std::vector<float> values_;
   mutable std::vector<float> gradients_;
-  mutable bool fetched_ = true;  // gradients_ are those of the last step
-  bool told_ = false;            // parameters_ are values_
+  mutable bool fetched_ = true;   // gradients_ are those of the last step
+  Newest newest_ = Newest::here;  // where the values are as they should be: in values_, in parameters_
   ops::Block parameters_, slopes_, staging_, outcome_, arena_;
   std::unique_ptr<Side> training_, inference_;
-  std::size_t slot_ = 0, next_slot_ = 0;
-  std::optional<Staged> staged_;
+  std::unique_ptr<Updates> updates_;
+  std::size_t slot_ = 0;                   // of the last step; the next one has the other
+  std::optional<Staged> coming_, staged_;  // to be brought into the other slot; brought in
   Memory memory_;
   LossScale scale_;
 };

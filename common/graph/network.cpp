@@ -76,6 +76,7 @@ class BoundNetwork final : public Network {
   StepResult train_step(const Feed& feed, Observer* observer) override {
     check(options_.training && feed.count > 0 && feed.count <= options_.batch_max,
           "a step has between one sample and batch_max");
+    check(feed.update == nullptr, "values() are updated by their owner");
     outcome_ = {};
     step_ = feed.step;
     loss_scale_ = scale_.value();
@@ -255,6 +256,18 @@ void Network::predict(std::span<const float> images, std::uint32_t count, std::s
 void Network::read(const void* at, void* to, std::size_t bytes) const { std::memcpy(to, at, bytes); }
 
 void Network::stage(const Feed&) {}
+
+Status Network::keep(const tensor::UpdatePlan&) {
+  return Error{Errc::refused, "only a network on a device updates its own values"};
+}
+
+void Network::read_kept(std::size_t, std::span<float>) const {
+  check(false, "a network keeps what it reads");
+}
+
+void Network::write_kept(std::size_t, std::span<const float>) {
+  check(false, "a network keeps what it writes");
+}
 
 InputShape Network::input() const {
   const Graph& graph = model().graph;

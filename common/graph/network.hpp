@@ -16,13 +16,14 @@
 #include "common/graph/layers.hpp"
 #include "common/graph/program.hpp"
 #include "common/tensor/row_gradient.hpp"
+#include "common/tensor/update.hpp"
 
 namespace trainyard::graph {
 
 struct StepResult {
   double loss_sum = 0;        // over the samples, or the labels of a sequence; of a classifier in nats
   std::uint32_t correct = 0;  // arg max equals the label
-  bool finite = true;
+  bool finite = true;     // the loss; where the feed had an update, also the gradients, else it was not done
   bool overflow = false;  // fp16: the loss was scaled too much for the gradients; leave them alone
   float loss_scale = 1;   // fp16: what the loss was multiplied by; the gradients are divided by it already
   double weight_sum = 0;  // what loss_sum is divided by: samples or labels that counted, by their weights
@@ -52,6 +53,8 @@ struct Feed {
   const void* labels = nullptr;
   std::span<const std::uint64_t> keys;
   std::uint64_t step = 0;
+  /// Of a network that updates its own values (Network::keep): the numbers of this step; null: they stay.
+  const tensor::UpdateStep* update = nullptr;
 };
 
 class Network {
@@ -71,6 +74,8 @@ class Network {
   /// All parameters and buffers; write to replace them (between steps only, and before the next call of
   /// another function: a device may have to be told).
   virtual std::span<float> values() = 0;
+  /// The same to read alone, which costs less where a device keeps them.
+  virtual std::span<const float> look() { return values(); }
   /// Replaces all of them without a copy: the caller gets the old ones, of the same length (between steps
   /// only).
   virtual void swap_values(std::vector<float>& values) = 0;
@@ -94,9 +99,16 @@ class Network {
   /// From now on values() stay as they are: predictions run with what follows from them computed once. A
   /// network that trains cannot be frozen.
   virtual Status freeze() = 0;
-  /// Begins to bring in the feed of the next train_step while this one may still run. Its bytes have to stay
-  /// as they are until then. Needs not be called.
+  /// The feed of the train_step after the next one: a device brings it in beside the next one's work. Its
+  /// bytes have to stay as they are until its own step is done. Needs not be called.
   virtual void stage(const Feed& feed);
+  /// From now on steps whose feed has an update change the values where they lie, without a copy; values()
+  /// brings them here first. Errc::refused: there is no device; the owner of the network updates values().
+  virtual Status keep(const tensor::UpdatePlan& plan);
+  /// What the rule keeps, by its place, or the average (kUpdateAverage), as values() lie; only where the plan
+  /// has it. It begins as zeros.
+  virtual void read_kept(std::size_t array, std::span<float> to) const;
+  virtual void write_kept(std::size_t array, std::span<const float> from);
   /// Copies bytes of an output of a program, which may lie on a device.
   virtual void read(const void* at, void* to, std::size_t bytes) const;
   /// The bound program of a batch, of a full one unless given, for a look inside.

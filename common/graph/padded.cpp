@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "common/base/check.hpp"
+#include "common/ops/update.hpp"
 
 namespace trainyard::graph {
 
 namespace {
 
-constexpr std::uint64_t kFloats = 64;  // 256 bytes
+constexpr auto kFloats = static_cast<std::uint64_t>(ops::kUpdateStretch);  // 256 bytes
 
 }  // namespace
 
@@ -19,6 +20,14 @@ Padded::Padded(std::span<const TensorInfo> tensors) {
     stretches_.push_back({tensor.offset, length_, tensor.length});
     length_ += (tensor.length + kFloats - 1) / kFloats * kFloats;
   }
+}
+
+std::vector<std::uint8_t> Padded::stretched(std::span<const std::uint8_t> of_tensors) const {
+  check(of_tensors.size() == stretches_.size(), "each tensor has a group");
+  std::vector<std::uint8_t> out;
+  for (std::size_t i = 0; i < of_tensors.size(); ++i)
+    out.insert(out.end(), (stretches_[i].length + kFloats - 1) / kFloats, of_tensors[i]);
+  return out;
 }
 
 std::uint64_t Padded::place(std::uint64_t offset) const {

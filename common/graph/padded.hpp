@@ -16,6 +16,8 @@ class Padded {
 
   /// Floats of an array with gaps.
   std::uint64_t length() const { return length_; }
+  /// For each kUpdateStretch floats of the array with gaps, what `of_tensors` says of their tensor.
+  std::vector<std::uint8_t> stretched(std::span<const std::uint8_t> of_tensors) const;
   /// Where a float of the array without gaps lies, and the way back.
   std::uint64_t place(std::uint64_t offset) const;
   std::uint64_t offset(std::uint64_t place) const;

@@ -12,6 +12,10 @@
 #include "common/base/result.hpp"
 #include "common/ops/operation.hpp"
 
+namespace trainyard::tensor {
+struct UpdatePlan;
+}
+
 namespace trainyard::ops {
 
 /// What a loss writes beside the gradient.
@@ -31,6 +35,7 @@ struct Layout {
 using LayoutPtr = std::shared_ptr<const Layout>;
 
 class Device;
+struct UpdateMemory;
 
 struct Operand {
   Shape shape;       // bound
@@ -86,6 +91,10 @@ class Backend {
   virtual Result<std::unique_ptr<Kernel>> prepare(const Operation& operation) const = 0;
   /// Whose memory the kernels' pointers are of; null: the process's own. Kernels of a device only enqueue.
   virtual Device* device() const { return nullptr; }
+  /// Enqueues a step of an update rule over values that the device keeps; see ops/update.hpp.
+  virtual Status update(const tensor::UpdatePlan&, const UpdateMemory&) const {
+    return Error{Errc::refused, "a backend without a device keeps no values"};
+  }
 };
 
 /// Naive loops, one thread: the oracle. Real is float or double.

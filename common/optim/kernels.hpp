@@ -5,6 +5,8 @@
 
 #include <cstddef>
 
+#include "common/tensor/update.hpp"
+
 namespace trainyard::optim::kernels {
 
 inline constexpr std::size_t block_floats = 2048;
@@ -20,19 +22,8 @@ struct Block {
   std::size_t length = 0;
 };
 
-/// What of a step is the same for all values of a slice; a rule reads what it needs.
-struct Numbers {
-  float scale = 1;  // times the gradient
-  float rate = 0;   // step size; of adam and lamb with the correction of the first moment's bias
-  float decay = 0;  // times the value, added to the gradient; of lamb to the direction
-  float loss = 0;   // adamw: times the value, taken away; 1 - loss would round most of it off
-  float momentum = 0;
-  float keep[2] = {0, 0};  // decay of the first and of the second moment; rmsprop: rho is the second
-  float add[2] = {1, 1};   // 1 - keep
-  float epsilon = 0;
-  float first_root = 1, second_root = 1;  // what the first moment and the second one's root are multiplied by
-  float l1 = 0, l2 = 0, beta = 0, inverse_rate = 0;  // ftrl
-};
+/// What of a step is the same for all values of a slice.
+using Numbers = tensor::UpdateNumbers;
 
 struct Kernels {
   const char* name;

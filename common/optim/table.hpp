@@ -50,6 +50,14 @@ class Table {
   /// filled up with zeros.
   bool by_rows() const { return by_rows_; }
 
+  /// For values that somebody else updates, who takes the first ones from here: the number of the next
+  /// update, and that its step is done.
+  std::uint64_t next_update() const { return updates_ + 1; }
+  void pass(bool updated) {
+    ++step_;
+    updates_ += updated ? 1 : 0;
+  }
+
   std::uint64_t step() const { return step_; }  // updates so far
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
   const std::vector<Slice>& slices() const { return slices_; }

@@ -37,7 +37,8 @@ class Exchange {
   /// values: in, the first values that this trainer would give; out, those of the job. Returns the step that
   /// they belong to, 0 at the beginning.
   virtual Result<std::uint64_t> begin(std::span<float> values) = 0;
-  /// Returns once the step is applied and `values` are the new ones: whether training ends with it.
+  /// Returns once the step is applied and `values` are the new ones: whether training ends with it. Where a
+  /// device updates them, both are empty.
   virtual Result<protocol::Ending> step(const Push& push, std::span<float> values) = 0;
   /// The moving averages after the last step, where the job has train.ema; what is frozen is left alone.
   virtual Status averages(std::span<float> values) = 0;
@@ -114,7 +115,7 @@ class ShardExchange final : public Exchange {
 };
 
 /// One trainer and no shard: the same update, in this process.
-class LocalExchange final : public Exchange {
+class LocalExchange : public Exchange {
  public:
   LocalExchange(const config::TrainSection& train, std::vector<optim::TensorSize> tensors,
                 std::uint64_t steps_per_epoch);
@@ -126,12 +127,14 @@ class LocalExchange final : public Exchange {
   Status averages(std::span<float> values) override;
   std::optional<optim::Table::Saved> own_state() const override;
 
- private:
+ protected:
   const config::TrainSection train_;
   std::vector<optim::Slice> slices_;
   const std::uint64_t steps_per_epoch_;
-  void take_values(const Push& push, std::span<float> values) const;
   std::optional<optim::Table> table_;
+
+ private:
+  void take_values(const Push& push, std::span<float> values) const;
   std::vector<float> gathered_;  // gradients of what is not frozen
 };
 

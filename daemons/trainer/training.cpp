@@ -15,7 +15,6 @@
 #include "common/optim/schedule.hpp"
 #include "common/store/checkpoint.hpp"
 #include "daemons/trainer/chief_part.hpp"
-#include "daemons/trainer/processor.hpp"
 
 namespace trainyard::trainer {
 
@@ -100,25 +99,25 @@ Status Training::build(const graph::InputShape& input) {
   frozen = graph::freeze_tensors(*model, std::move(frozen));
   for (std::size_t i = 0; i < frozen.size(); ++i) tensors_[i].frozen = frozen[i];
   const char* const granted = std::getenv("CUDA_VISIBLE_DEVICES");
-  Processor processor = choose_processor(granted != nullptr ? granted : "");
+  processor_ = choose_processor(granted != nullptr ? granted : "");
   graph::NetworkOptions options{.batch_max = job_.data.batch_size,
                                 .training = true,
                                 .seed = job_.train.seed,
-                                .backend = processor.backend,
+                                .backend = processor_.backend,
                                 .row_gradients = graph::RowGradients::rows,
                                 .precision = job_.train.precision,
                                 .low_memory = job_.train.low_memory,
                                 .deterministic = job_.train.deterministic};
-  auto network = graph::Network::build(processor.backend ? *model : std::move(*model), options);
-  if (!network && network.error().code == Errc::refused && processor.backend) {
-    processor = {nullptr, "the CPU", format("{}; the CPU computes", network.error().message)};
+  auto network = graph::Network::build(processor_.backend ? *model : std::move(*model), options);
+  if (!network && network.error().code == Errc::refused && processor_.backend) {
+    processor_ = {nullptr, "the CPU", format("{}; the CPU computes", network.error().message)};
     options.backend = nullptr;
     network = graph::Network::build(std::move(*model), options);
   }
-  if (!processor.warning.empty()) log::warn("{}", processor.warning);
+  if (!processor_.warning.empty()) log::warn("{}", processor_.warning);
   const bool narrow = job_.train.precision != config::Precision::fp32;
   log::info(
-      "trains on {}{}", processor.text,
+      "trains on {}{}", processor_.text,
       narrow ? format(", linear maps in {}", tensor::name_of(graph::type_of(job_.train.precision))) : "");
   if (!network) return Error{Errc::invalid, network.error().message};
   network_ = std::move(*network);
@@ -126,6 +125,23 @@ Status Training::build(const graph::InputShape& input) {
   for (std::size_t i = 0; i < tensors_.size(); ++i) tensors_[i].row = widths[i];
   watch_.emplace(*network_, job_, environment_);
   return {};
+}
+
+/// On a device the values stay there, where the rule can be run there.
+std::unique_ptr<LocalExchange> Training::local_exchange(std::uint64_t steps_per_epoch) {
+  if (processor_.backend) {
+    auto rule = job_.train.accumulation == 1
+                    ? optim::DeviceRule::make(job_.train, tensors_)
+                    : Result<optim::DeviceRule>(Error{Errc::refused, "steps have several batches"});
+    if (rule) {
+      auto made = std::make_unique<DeviceExchange>(job_.train, tensors_, steps_per_epoch, std::move(*rule),
+                                                   *network_);
+      device_ = made.get();
+      return made;
+    }
+    log::info("values are updated by the CPU: {}", rule.error().message);
+  }
+  return std::make_unique<LocalExchange>(job_.train, tensors_, steps_per_epoch);
 }
 
 Status Training::await_roster() {
@@ -157,7 +173,7 @@ Status Training::connect() {
     if (job_.cluster.trainers != 1) {
       return Error{Errc::invalid, "cluster.parameter_servers: several trainers need at least one shard"};
     }
-    local = std::make_unique<LocalExchange>(job_.train, tensors_, steps_per_epoch);
+    local = local_exchange(steps_per_epoch);
   } else {
     ShardExchange::Settings settings{.job = number(environment_.key.task.job),
                                      .incarnation = number(environment_.key.incarnation),
@@ -229,7 +245,7 @@ Status Training::train_step(std::uint64_t step) {
   batches_.pop_front();
   const Time computed = now();
   if (chief_) push.marks = chief_->mark(step, computed);
-  const auto ending = exchange_->step(push, network_->values());
+  const auto ending = exchange_->step(push, device_ ? std::span<float>() : network_->values());
   if (!ending) return ending.error();
   const Time exchanged = now();
   watch_->spent("exchange", computed, exchanged);
@@ -263,22 +279,24 @@ Status Training::train_step(std::uint64_t step) {
 /// The next batch of the step that `push` is of: forward, backward, and into the sum.
 Status Training::train_batch(Push& push) {
   const Time began = now();
-  const auto batch = loader_->next();
-  check(batch.has_value() && batch->step == push.step, "the loader gives what was requested, in order");
-  if (!batch->bad.empty() && job_.data.fail_on_bad_record) {
-    return Error{Errc::invalid, format("data.on_bad_record is fail: {}", batch->bad.front())};
+  const data::Batch batch = next_batch();
+  check(batch.step == push.step, "the loader gives what was requested, in order");
+  if (!batch.bad.empty() && job_.data.fail_on_bad_record) {
+    return Error{Errc::invalid, format("data.on_bad_record is fail: {}", batch.bad.front())};
   }
-  partition_bad_count_ += static_cast<std::uint32_t>(batch->bad.size());
-  for (const std::string& bad : batch->bad) {
+  partition_bad_count_ += static_cast<std::uint32_t>(batch.bad.size());
+  for (const std::string& bad : batch.bad) {
     if (partition_bad_.size() < bad_named_max) partition_bad_.push_back(bad);
     if (skipped_.size() < skipped_max) skipped_.insert(bad);
   }
   const Time loaded = now();
   sums_.input += loaded - began;
   counted_.input.add(seconds(loaded - began));
-  if (batch->count() == 0) return {};
-  const void* const inputs[] = {batch->images.data()};
-  const graph::Feed feed{batch->count(), inputs, batch->labels.data(), batch->keys, push.step};
+  if (batch.count() == 0) return {};
+  const void* const inputs[] = {batch.images.data()};
+  graph::Feed feed{batch.count(), inputs, batch.labels.data(), batch.keys, push.step};
+  if (device_) feed.update = &device_->next(feed.count);
+  if (processor_.backend) announce_next();
   const graph::StepResult result = network_->train_step(feed, watch_->observer(feed.count));
   if (result.overflow)
     leave_out(result, push.step);
@@ -298,7 +316,7 @@ Status Training::take(const graph::StepResult& result, const graph::Feed& feed, 
   sums_.loss += result.loss_sum;
   sums_.correct += result.correct;
   sums_.samples += feed.count;
-  accumulate(push);
+  if (!device_) accumulate(push);
   push.samples += feed.count;
   return {};
 }
@@ -310,33 +328,6 @@ void Training::leave_out(const graph::StepResult& result, std::uint64_t step) {
   log::warn(
       "step {}: fp16 overflows with the loss scaled by {}; the batch is left out, the next is scaled by {}",
       step, result.loss_scale, result.loss_scale / 2);
-}
-
-/// A step of one batch needs no copy.
-void Training::accumulate(Push& push) {
-  push.gradients = network_->gradients();
-  push.rows = network_->row_gradients();
-  if (job_.train.accumulation == 1) return;
-  const bool first = push.samples == 0;
-  accumulated_.resize(push.gradients.size());
-  std::size_t at = 0;
-  for (const optim::TensorSize& tensor : tensors_) {
-    const auto from = push.gradients.subspan(at, tensor.length);
-    float* const to = accumulated_.data() + at;
-    at += tensor.length;
-    if (tensor.row > 0) continue;
-    if (first) std::copy(from.begin(), from.end(), to);
-    for (std::size_t i = 0; i < from.size() && !first; ++i) to[i] += from[i];
-  }
-  accumulated_rows_.resize(push.rows.size());
-  row_views_.clear();
-  for (std::size_t i = 0; i < push.rows.size(); ++i) {
-    if (first) accumulated_rows_[i].clear();
-    accumulated_rows_[i].add(push.rows[i]);
-    row_views_.push_back(accumulated_rows_[i].view());
-  }
-  push.gradients = accumulated_;
-  push.rows = row_views_;
 }
 
 void Training::tell_progress(const char* phase, std::uint64_t step,

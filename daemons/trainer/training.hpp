@@ -24,8 +24,10 @@
 #include "common/runtime/member.hpp"
 #include "daemons/trainer/bundle/evaluation.hpp"
 #include "daemons/trainer/chief.hpp"
+#include "daemons/trainer/device_exchange.hpp"
 #include "daemons/trainer/exchange.hpp"
 #include "daemons/trainer/plan.hpp"
+#include "daemons/trainer/processor.hpp"
 #include "daemons/trainer/watch.hpp"
 
 namespace trainyard::trainer {
@@ -60,6 +62,9 @@ class Training {
   Status take(const graph::StepResult& result, const graph::Feed& feed, Push& push);
   void leave_out(const graph::StepResult& result, std::uint64_t step);
   void accumulate(Push& push);
+  data::Batch next_batch();
+  void announce_next();
+  std::unique_ptr<LocalExchange> local_exchange(std::uint64_t steps_per_epoch);
   Status finish();
   void keep_skipped();
   void gather_skipped();
@@ -86,11 +91,14 @@ class Training {
   std::unique_ptr<data::Dataset> dataset_;
   std::optional<data::Pipeline> pipeline_;
   data::Split split_;
+  Processor processor_;
   std::unique_ptr<graph::Network> network_;
   std::vector<optim::TensorSize> tensors_;  // as the network has them
   std::optional<Plan> plan_;
   std::unique_ptr<Exchange> exchange_;
+  DeviceExchange* device_ = nullptr;  // exchange_, where the device updates the values
   std::unique_ptr<data::Loader> loader_;
+  std::optional<data::Batch> ahead_;  // the next one, where it is ready before its turn
   std::optional<Chief> chief_;
   protocol::Roster roster_;
   std::map<std::uint64_t, std::vector<std::uint32_t>> orders_;  // of this epoch and the next

@@ -1,5 +1,7 @@
 #include "daemons/trainer/watch.hpp"
 
+#include <cmath>
+
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
 #include "common/graph/finite.hpp"
@@ -57,14 +59,17 @@ void Watch::report() {
 }
 
 Status Watch::check_finite(const graph::StepResult& result, const graph::Feed& feed) {
-  if (result.finite && graph::finite_gradients(network_, row_widths_)) return {};
-  const graph::NotFinite found = graph::not_finite_cause(network_, feed);
+  if (result.finite && (feed.update != nullptr || graph::finite_gradients(network_, row_widths_))) return {};
+  graph::Feed again = feed;
+  again.update = nullptr;
+  const graph::NotFinite found = graph::not_finite_cause(network_, again);
   const bool rate = found.source != graph::NotFinite::Source::data;
-  return Error{Errc::invalid, format("the {} not finite at step {}: {}; {}",
-                                     result.finite ? "gradients are" : "loss is", feed.step, found.text,
-                                     rate ? "lower train.optimizer.learning_rate or add warmup_steps to "
-                                            "train.schedule"
-                                          : "look at data.transform")};
+  return Error{Errc::invalid,
+               format("the {} not finite at step {}: {}; {}",
+                      std::isfinite(result.loss_sum) ? "gradients are" : "loss is", feed.step, found.text,
+                      rate ? "lower train.optimizer.learning_rate or add warmup_steps to "
+                             "train.schedule"
+                           : "look at data.transform")};
 }
 
 }  // namespace trainyard::trainer

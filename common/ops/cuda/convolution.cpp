@@ -19,13 +19,14 @@ constexpr std::int64_t kWorkspaceMax = std::int64_t{1} << 30;
 constexpr std::size_t kWorkspaceAlignment = 256;
 constexpr std::int64_t kCandidatesMax = 32;
 
-/// One for the process, which uses one device and one stream.
+/// One for the process, which uses one device, for the stream of the queue.
 cudnnHandle_t handle(const Queue& queue) {
   static cudnnHandle_t made = nullptr;
-  if (made == nullptr) {
-    need(cudnnCreate(&made), "starting cuDNN");
-    need(cudnnSetStream(made, static_cast<cudaStream_t>(queue.stream())), "starting cuDNN");
-  }
+  static void* stream = nullptr;
+  if (made == nullptr) need(cudnnCreate(&made), "starting cuDNN");
+  if (stream != queue.stream())
+    need(cudnnSetStream(made, static_cast<cudaStream_t>(queue.stream())), "a stream");
+  stream = queue.stream();
   return made;
 }
 

@@ -77,8 +77,9 @@ class CudaDevice final : public Device {
     return at;
   }
   void release(void* bytes) override {
-    // Kernels that were enqueued may still use it.
+    // What was enqueued may still use it.
     queue.note(cudaStreamSynchronize(stream_), "waiting");
+    queue.note(cudaStreamSynchronize(beside_), "waiting");
     queue.note(cudaFree(bytes), "releasing memory");
   }
   Result<void*> allocate_host(std::size_t bytes) override {

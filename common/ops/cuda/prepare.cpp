@@ -1,6 +1,7 @@
 #include "common/base/text.hpp"
 #include "common/ops/cuda/backend.hpp"
 #include "common/ops/cuda/kernel.hpp"
+#include "common/ops/cuda/update.hpp"
 #include "common/ops/widened.hpp"
 
 namespace trainyard::ops::cuda {
@@ -153,6 +154,10 @@ class CudaBackend final : public Backend {
     return prepare_kernel(operation, queue_);
   }
   Device* device() const override { return device_.get(); }
+  Status update(const tensor::UpdatePlan& plan, const UpdateMemory& at) const override {
+    enqueue_update(queue_, plan, at);
+    return {};
+  }
 
  private:
   const std::unique_ptr<Device> device_;

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "common/ops/cuda/queue.hpp"
+#include "stream.hpp"
 
 #define __device__
 
@@ -51,19 +52,25 @@ class Team {
   double* shared_;
 };
 
+inline HostStream& stream_of(const Queue& queue) { return *static_cast<HostStream*>(queue.stream()); }
+
 template <typename F>
-void each(Queue&, std::int64_t count, const F& function) {
-  // Backwards: nothing may rely on an order.
-  for (std::int64_t i = count; i-- > 0;) function(i);
+void each(Queue& queue, std::int64_t count, const F& function) {
+  stream_of(queue).enqueue([=] {
+    // Backwards: nothing may rely on an order.
+    for (std::int64_t i = count; i-- > 0;) function(i);
+  });
 }
 
 template <typename F>
-void teams(Queue&, std::int64_t count, int threads, const F& function) {
-  double shared[kSharedDoubles];
-  for (std::int64_t index = count; index-- > 0;) {
-    for (double& value : shared) value = -7e300;
-    run_threads(threads, [&](int thread) { function(Team(index, thread, threads, shared)); });
-  }
+void teams(Queue& queue, std::int64_t count, int threads, const F& function) {
+  stream_of(queue).enqueue([=] {
+    double shared[kSharedDoubles];
+    for (std::int64_t index = count; index-- > 0;) {
+      for (double& value : shared) value = -7e300;
+      run_threads(threads, [&](int thread) { function(Team(index, thread, threads, shared)); });
+    }
+  });
 }
 
 }  // namespace trainyard::ops::cuda

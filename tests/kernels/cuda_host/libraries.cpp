@@ -8,13 +8,18 @@
 #include "common/ops/cuda/gemm.hpp"
 #include "common/tensor/buffer.hpp"
 #include "common/tensor/half.hpp"
+#include "launch.hpp"
 #include "tests/kernels/cuda_host/backend.hpp"
 
 namespace trainyard::ops::cuda {
 
 void Queue::note(int, const char*) {}
-void zero(Queue&, void* to, std::size_t bytes) { std::memset(to, 0, bytes); }
-void copy(Queue&, void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
+void zero(Queue& queue, void* to, std::size_t bytes) {
+  stream_of(queue).enqueue([=] { std::memset(to, 0, bytes); });
+}
+void copy(Queue& queue, void* to, const void* from, std::size_t bytes) {
+  stream_of(queue).enqueue([=] { std::memmove(to, from, bytes); });
+}
 
 namespace {
 
@@ -33,8 +38,13 @@ void write(DType type, void* at, std::int64_t i, double value) {
 
 class LoopGemm final : public Gemm {
  public:
-  explicit LoopGemm(const GemmSpec& spec) : s_(spec) { workspace_bytes_ = 32; }
+  LoopGemm(Queue& queue, const GemmSpec& spec) : queue_(queue), s_(spec) { workspace_bytes_ = 32; }
   void run(const void* a, const void* b, void* d, const void* bias, void* workspace) const override {
+    stream_of(queue_).enqueue([=, own = LoopGemm(*this)] { own.loops(a, b, d, bias, workspace); });
+  }
+
+ private:
+  void loops(const void* a, const void* b, void* d, const void* bias, void* workspace) const {
     std::memset(workspace, 0xee, workspace_bytes_);
     for (std::int64_t batch = 0; batch < s_.batch; ++batch)
       for (std::int64_t m = 0; m < s_.m; ++m)
@@ -52,7 +62,7 @@ class LoopGemm final : public Gemm {
         }
   }
 
- private:
+  Queue& queue_;
   const GemmSpec s_;
 };
 
@@ -69,8 +79,15 @@ struct Steps {
 
 class LoopConvolution final : public Convolution {
  public:
-  explicit LoopConvolution(const ConvolutionSpec& spec) : s_(spec) { workspace_bytes_ = 32; }
+  LoopConvolution(Queue& queue, const ConvolutionSpec& spec) : queue_(queue), s_(spec) {
+    workspace_bytes_ = 32;
+  }
   void run(void* x, void* w, void* y, void* workspace) const override {
+    stream_of(queue_).enqueue([=, own = LoopConvolution(*this)] { own.loops(x, w, y, workspace); });
+  }
+
+ private:
+  void loops(void* x, void* w, void* y, void* workspace) const {
     std::memset(workspace, 0xee, workspace_bytes_);
     const Shape& out = s_.pass == Pass::forward ? s_.y : s_.pass == Pass::data ? s_.x : s_.w;
     std::vector<double> sums(static_cast<std::size_t>(out.elements()));
@@ -98,7 +115,7 @@ class LoopConvolution final : public Convolution {
       write(s_.type, to, i, sums[static_cast<std::size_t>(i)]);
   }
 
- private:
+  Queue& queue_;
   const ConvolutionSpec s_;
 };
 
@@ -110,38 +127,52 @@ class HostDevice final : public Device {
     std::memset(at, 0, bytes);
     return at;
   }
-  void release(void* bytes) override { ::operator delete (bytes, std::align_val_t{256}); }
+  void release(void* bytes) override {
+    stream_.finish();
+    ::operator delete (bytes, std::align_val_t{256});
+  }
   Result<void*> allocate_host(std::size_t bytes) override { return allocate(bytes); }
   void release_host(void* bytes) override { release(bytes); }
-  void copy_in(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void copy_out(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy_in(void* to, const void* from, std::size_t bytes) override { copy(queue, to, from, bytes); }
+  void copy_out(void* to, const void* from, std::size_t bytes) override { copy(queue, to, from, bytes); }
   void copy_in_beside(void* to, const void* from, std::size_t bytes) override {
-    std::memcpy(to, from, bytes);
+    stream_.enqueue_beside([=] { std::memcpy(to, from, bytes); });
   }
-  void join() override {}
+  void join() override { stream_.join(); }
   Result<std::unique_ptr<Recording>> record(const std::function<void()>& work) override {
-    return std::unique_ptr<Recording>(std::make_unique<Again>(work));
+    return std::unique_ptr<Recording>(std::make_unique<Again>(stream_, stream_.record(work)));
   }
-  Status wait() override { return {}; }
-  Queue queue;
+  Status wait() override {
+    stream_.wait();
+    return {};
+  }
+
+ private:
+  HostStream stream_;
+
+ public:
+  Queue queue{&stream_};
 
  private:
   struct Again final : Recording {
-    explicit Again(std::function<void()> of) : work(std::move(of)) {}
-    void replay() override { work(); }
-    std::function<void()> work;
+    Again(HostStream& on, std::vector<HostStream::Work> of) : stream(on), work(std::move(of)) {}
+    void replay() override {
+      for (const HostStream::Work& one : work) stream.enqueue(one);
+    }
+    HostStream& stream;
+    const std::vector<HostStream::Work> work;
   };
   const std::string name_ = "the host in the place of a GPU";
 };
 
 }  // namespace
 
-Result<std::shared_ptr<const Gemm>> make_gemm(Queue&, const GemmSpec& spec) {
-  return std::shared_ptr<const Gemm>(std::make_shared<LoopGemm>(spec));
+Result<std::shared_ptr<const Gemm>> make_gemm(Queue& queue, const GemmSpec& spec) {
+  return std::shared_ptr<const Gemm>(std::make_shared<LoopGemm>(queue, spec));
 }
 
-Result<std::shared_ptr<const Convolution>> make_convolution(Queue&, const ConvolutionSpec& spec) {
-  return std::shared_ptr<const Convolution>(std::make_shared<LoopConvolution>(spec));
+Result<std::shared_ptr<const Convolution>> make_convolution(Queue& queue, const ConvolutionSpec& spec) {
+  return std::shared_ptr<const Convolution>(std::make_shared<LoopConvolution>(queue, spec));
 }
 
 }  // namespace trainyard::ops::cuda
