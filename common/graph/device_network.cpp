@@ -31,14 +31,15 @@ class DeviceNetwork final : public Network {
 
   Status make() {
     if (options_.training) {
-      auto graph = graph_to_train(model_, options_.loss, options_.seed,
-                                  {.low_memory = options_.low_memory, .type = type_of(options_.precision)});
+      auto graph =
+          graph_to_train(model_, options_.loss, options_.seed,
+                         {.low_memory = options_.low_memory, .narrow = {type_of(options_.precision), true}});
       if (!graph) return graph.error();
       if (const Status done = take(training_, std::move(*graph)); !done) return done;
       gradients_.assign(model_.length, 0.0f);
     }
-    auto graph =
-        graph_to_predict(model_, options_.loss, options_.training ? DType::f32 : type_of(options_.precision));
+    auto graph = graph_to_predict(model_, options_.loss,
+                                  {options_.training ? DType::f32 : type_of(options_.precision), true});
     if (!graph) return graph.error();
     if (const Status done = take(inference_, std::move(*graph)); !done) return done;
     const std::size_t bytes = padded_.length() * sizeof(float);
@@ -153,7 +154,7 @@ class DeviceNetwork final : public Network {
 
   Status freeze() override {
     check(!options_.training, "a network that trains changes its values");
-    auto graph = graph_to_predict_frozen(model_, options_.loss, values_, type_of(options_.precision));
+    auto graph = graph_to_predict_frozen(model_, options_.loss, values_, {type_of(options_.precision), true});
     if (!graph) return graph.error();
     return take(inference_, std::move(*graph));
   }

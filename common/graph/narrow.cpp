@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "common/graph/narrow_images.hpp"
 #include "common/ops/widened.hpp"
 
 namespace trainyard::graph {
@@ -116,8 +117,11 @@ DType type_of(config::Precision precision) {
   return DType::f32;
 }
 
-void narrow(Graph& graph, DType type) {
-  Narrowing(graph, type).run();
+void narrow(Graph& graph, DType type, bool images) {
+  if (images)
+    narrow_images(graph, type);
+  else
+    Narrowing(graph, type).run();
   if (type == DType::f16) Scaling(graph).run();
 }
 

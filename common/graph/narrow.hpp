@@ -18,6 +18,7 @@ DType type_of(config::Precision precision);
 /// Operands of convolutions, dense layers, matrix products and their gradients are cast to `type`, bf16 or
 /// f16; a value that several of them read is cast once. Convolutions of several groups, which wait for
 /// memory and not for products, stay f32. In a training of f16 the loss is scaled on its way back.
-void narrow(Graph& graph, DType type);
+/// `images`: what follows convolutions stays in 16 bits as well, see narrow_images.hpp.
+void narrow(Graph& graph, DType type, bool images = false);
 
 }  // namespace trainyard::graph

@@ -30,10 +30,10 @@ class BoundNetwork final : public Network {
       training = graph_to_train(model, options.loss, options.seed,
                                 {.rows = options.row_gradients,
                                  .low_memory = options.low_memory,
-                                 .type = type_of(options.precision)});
+                                 .narrow = {type_of(options.precision)}});
     if (!training) return training.error();
     auto inference =
-        graph_to_predict(model, options.loss, options.training ? DType::f32 : type_of(options.precision));
+        graph_to_predict(model, options.loss, {options.training ? DType::f32 : type_of(options.precision)});
     if (!inference) return inference.error();
     auto network = std::make_unique<BoundNetwork>(std::move(model), options, std::move(*training),
                                                   std::move(*inference));
@@ -110,7 +110,7 @@ class BoundNetwork final : public Network {
 
   Status freeze() override {
     check(!options_.training, "a network that trains changes its values");
-    auto graph = graph_to_predict_frozen(model_, options_.loss, values_, type_of(options_.precision));
+    auto graph = graph_to_predict_frozen(model_, options_.loss, values_, {type_of(options_.precision)});
     if (!graph) return graph.error();
     inference_ = std::make_unique<Programs>(std::move(*graph), *backend_);
     return prepare();

@@ -9,6 +9,14 @@
 
 namespace trainyard::graph {
 
+namespace {
+
+void apply(Narrow narrow, Graph& graph) {
+  if (narrow.type != DType::f32) graph::narrow(graph, narrow.type, narrow.images);
+}
+
+}  // namespace
+
 Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint64_t seed,
                              const TrainingPasses& passes) {
   Graph graph = training_graph(model, seed);
@@ -17,21 +25,21 @@ Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint
   const std::size_t forward = graph.nodes.size();
   if (const Status done = differentiate(graph, loss, passes.rows); !done) return done.error();
   if (passes.low_memory) recompute(graph, forward);
-  if (passes.type != DType::f32) narrow(graph, passes.type);
+  apply(passes.narrow, graph);
   return graph;
 }
 
-Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss, DType type) {
+Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss, Narrow narrow) {
   Graph graph = inference_graph(model);
   fuse(graph, false);
   join_heads(graph);
   if (const Status done = add_prediction(graph, loss); !done) return done.error();
-  if (type != DType::f32) narrow(graph, type);
+  apply(narrow, graph);
   return graph;
 }
 
 Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss, std::span<const float> values,
-                                      DType type) {
+                                      Narrow narrow) {
   Graph graph = inference_graph(model);
   freeze(graph, values);
   if (const Status folded = fold(graph); !folded) return folded.error();
@@ -40,8 +48,8 @@ Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss, 
   join_heads(graph);
   if (const Status done = add_prediction(graph, loss); !done) return done.error();
   drop_unused(graph);
-  if (type == DType::f32) return graph;
-  narrow(graph, type);
+  if (narrow.type == DType::f32) return graph;
+  apply(narrow, graph);
   if (const Status folded = fold(graph); !folded) return folded.error();
   return graph;
 }

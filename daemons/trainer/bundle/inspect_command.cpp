@@ -139,7 +139,7 @@ Result<Subject> from_job(const Options& options) {
     input = *given;
   }
   Subject subject{format("{}, {} classes", job->name, classes), {}, {}, job->data.batch_size};
-  subject.passes = {.low_memory = job->train.low_memory, .type = graph::type_of(job->train.precision)};
+  subject.passes = {.low_memory = job->train.low_memory, .narrow = {graph::type_of(job->train.precision)}};
   if (options.batch > 0) subject.batch = options.batch;
   auto model = graph::model_of(job->model, input, classes, subject.batch);
   if (!model) return Error{Errc::invalid, format("{}: {}", options.model, model.error().message)};

@@ -183,7 +183,7 @@ TEST_CASE("linear maps alone read 16 bits, and each value is cast once", "[preci
   auto made = model_of(photo_net(), shape, 3, count);
   REQUIRE(made.has_value());
   const auto wide = graph_to_train(*made, {}, 7),
-             narrow = graph_to_train(*made, {}, 7, {.type = DType::bf16});
+             narrow = graph_to_train(*made, {}, 7, {.narrow = {DType::bf16}});
   REQUIRE(narrow.has_value());
   CHECK(count_of(*wide, Kind::cast) == 0);
   // Two convolutions and a dense layer: their weights, what they read, and the gradients of their results.
@@ -208,8 +208,53 @@ TEST_CASE("memory is planned for a training as it will run", "[precision]") {
     return static_cast<double>(inspect(made->model, made->loss, count, passes).training.value().arena);
   };
   // What the backward pass keeps is half as large; statistics and what lies between are not.
-  CHECK(arena({.type = DType::bf16}) < 0.8 * arena({}));
+  CHECK(arena({.narrow = {DType::bf16}}) < 0.8 * arena({}));
   CHECK(arena({.low_memory = true}) < 0.7 * arena({}));
+}
+
+TEST_CASE("on a device what lies between convolutions stays in 16 bits", "[precision]") {
+  auto made = model_of(photo_net(), shape, 3, count);
+  REQUIRE(made.has_value());
+  const auto narrow = graph_to_train(*made, {}, 7, {.narrow = {DType::bf16, true}});
+  REQUIRE(narrow.has_value());
+  // The image, three weights, the way back into the dense layer and out of it, two gradients of weights.
+  CHECK(count_of(*narrow, Kind::cast) == 8);
+  for (const Node& node : narrow->nodes) {
+    const DType first = narrow->signature(node.outputs[0]).type;
+    INFO(ops::name_of(node.kind));
+    switch (node.kind) {
+      case Kind::conv2d:
+      case Kind::conv2d_grad_data:
+      case Kind::conv2d_grad_weights:
+      case Kind::batch_norm_training:
+      case Kind::batch_norm_grad:
+      case Kind::max_pool:
+      case Kind::max_pool_grad:
+      case Kind::avg_pool:
+      case Kind::avg_pool_grad:
+        CHECK(first == DType::bf16);
+        break;
+      case Kind::dense:
+      case Kind::dense_grad_data:
+      case Kind::dense_grad_weights:
+      case Kind::softmax_cross_entropy:
+        CHECK(first == DType::f32);
+        break;
+      default:
+        break;
+    }
+    for (std::size_t i = 0; i < node.outputs.size(); ++i)
+      if (narrow->values[node.outputs[i]].place == Place::gradient)
+        CHECK(narrow->signature(node.outputs[i]).type == DType::f32);
+  }
+  // Nothing reads a value that is made behind it.
+  std::vector<bool> there(narrow->values.size());
+  for (ValueId id = 0; id < there.size(); ++id)
+    there[id] = narrow->values[id].place != Place::arena && narrow->values[id].place != Place::gradient;
+  for (const Node& node : narrow->nodes) {
+    for (const ValueId id : node.inputs) CHECK((id == kAbsent || there[id]));
+    for (const ValueId id : node.outputs) there[id] = true;
+  }
 }
 
 TEST_CASE("predictions in 16 bits are near those in fp32, frozen or not", "[precision]") {
