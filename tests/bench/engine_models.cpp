@@ -134,6 +134,27 @@ graph::Model resnet18(std::uint32_t batch) {
   return stack.global_pool().dense(1000).finish();
 }
 
+/// He and others, 2016, table 1, with the stride in the middle of a block, as most have it.
+graph::Model resnet50(std::uint32_t batch) {
+  Stack stack(batch, 3, 224);
+  stack.conv(64, 7, 2, 3).norm().relu().max_pool(3, 2, 1);
+  struct Row {
+    std::int64_t width, repeats;
+  };
+  for (const Row& row : {Row{64, 3}, {128, 4}, {256, 6}, {512, 3}})
+    for (std::int64_t i = 0; i < row.repeats; ++i) {
+      const std::int64_t width = row.width, stride = i == 0 && width != 64 ? 2 : 1;
+      std::function<void(Stack&)> shortcut;
+      if (i == 0) shortcut = [=](Stack& s) { s.conv(4 * width, 1, stride, 0).norm(); };
+      const auto body = [=](Stack& s) {
+        s.conv(width, 1, 1, 0).norm().relu().conv(width, 3, stride, 1).norm().relu();
+        s.conv(4 * width, 1, 1, 0).norm();
+      };
+      stack.residual(body, shortcut).relu();
+    }
+  return stack.global_pool().dense(1000).finish();
+}
+
 /// Sandler and others, 2018, table 2.
 graph::Model mobilenet_v2(std::uint32_t batch) {
   Stack stack(batch, 3, 128);
@@ -228,9 +249,10 @@ Result<BenchModel> bench_model(const std::string& name, std::uint32_t batch) {
   if (name == "embedding_bag") return BenchModel{embedding_bag(batch, 50'000, 32), 10, 50'000, 32};
   if (name == "resnet20") return BenchModel{resnet20(batch), 10};
   if (name == "resnet18") return BenchModel{resnet18(batch), 1000};
+  if (name == "resnet50") return BenchModel{resnet50(batch), 1000};
   if (name == "mobilenet_v2") return BenchModel{mobilenet_v2(batch), 1000};
   return Error{Errc::invalid, format("no network '{}'; known: lenet5, mlp, bilstm, transformer, "
-                                     "embedding_bag, resnet20, resnet18, mobilenet_v2",
+                                     "embedding_bag, resnet20, resnet18, resnet50, mobilenet_v2",
                                      name)};
 }
 

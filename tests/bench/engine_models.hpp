@@ -14,7 +14,7 @@ struct BenchModel {
   std::uint32_t bag = 0;         // ids a sample; their table is stepped by rows, all by adagrad
 };
 
-/// lenet5, mlp, bilstm, transformer, embedding_bag, resnet20, resnet18, mobilenet_v2.
+/// lenet5, mlp, bilstm, transformer, embedding_bag, resnet20, resnet18, resnet50, mobilenet_v2.
 Result<BenchModel> bench_model(const std::string& name, std::uint32_t batch);
 
 }  // namespace trainyard::bench
