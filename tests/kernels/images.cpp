@@ -31,7 +31,7 @@ void arrange_image(const Held& plain, const Held& to) {
 }
 
 bool padding_is_zero(const Shape& shape, const LayoutPtr& layout, const tensor::Buffer& bytes) {
-  if (blocked(layout) == nullptr || shape.rank() != 4) return true;
+  if (blocked(layout) == nullptr || shape.rank() != 4 || layout->bytes == 0) return true;
   const auto arrangement = cpu::arrangement_of({shape, layout, DType::f32});
   if (!arrangement) return true;
   std::vector<float> copy(layout->bytes / sizeof(float));
