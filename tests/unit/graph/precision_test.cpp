@@ -207,8 +207,9 @@ TEST_CASE("memory is planned for a training as it will run", "[precision]") {
   const auto arena = [&](const TrainingPasses& passes) {
     return static_cast<double>(inspect(made->model, made->loss, count, passes).training.value().arena);
   };
-  // What the backward pass keeps is half as large; statistics and what lies between are not.
-  CHECK(arena({.narrow = {DType::bf16}}) < 0.8 * arena({}));
+  // What the backward pass keeps is half as large; what lies between is not, and a processor without bf16
+  // needs room to widen.
+  CHECK(arena({.narrow = {DType::bf16}}) < 0.9 * arena({}));
   CHECK(arena({.low_memory = true}) < 0.7 * arena({}));
 }
 
