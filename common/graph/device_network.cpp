@@ -111,7 +111,7 @@ class DeviceNetwork final : public Network {
     fetched_ = false;
     if (feed.update != nullptr) updates_->set(*feed.update);
     std::optional<Patient> patient;
-    if (observer != nullptr) patient.emplace(*observer, device_, padded_, [this] { fetch(); });
+    if (observer != nullptr) patient.emplace(*observer, device_, padded_, [this] { fetched_ = false; });
     run(*training_, slot_, feed.count, patient ? &*patient : nullptr, feed.update != nullptr);
     if (coming_) {
       training_->feeds.fill((slot_ + 1) % kFeedSlots, coming_->whole());

@@ -10,12 +10,12 @@
 
 namespace trainyard::graph {
 
-/// Waits after each kernel, so that times are its own and its results can be looked at. `fetch` brings the
-/// gradients where the observer looks for them.
+/// Waits after each kernel, so that times are its own and its results can be looked at. `changed` is called
+/// in front of each announcement: gradients that were brought in are no longer those of the device.
 class Patient final : public Observer {
  public:
-  Patient(Observer& inner, ops::Device& device, const Padded& padded, std::function<void()> fetch)
-      : inner_(inner), device_(device), padded_(padded), fetch_(std::move(fetch)) {}
+  Patient(Observer& inner, ops::Device& device, const Padded& padded, std::function<void()> changed)
+      : inner_(inner), device_(device), padded_(padded), changed_(std::move(changed)) {}
   void begins(std::size_t index) override { inner_.begins(index); }
   void ended(std::size_t index) override {
     const Status done = device_.wait();
@@ -23,7 +23,7 @@ class Patient final : public Observer {
     inner_.ended(index);
   }
   void gradient(std::uint64_t offset, std::uint64_t length) override {
-    fetch_();
+    changed_();
     inner_.gradient(padded_.offset(offset), length);
   }
 
@@ -31,7 +31,7 @@ class Patient final : public Observer {
   Observer& inner_;
   ops::Device& device_;
   const Padded& padded_;
-  const std::function<void()> fetch_;
+  const std::function<void()> changed_;
 };
 
 }  // namespace trainyard::graph
