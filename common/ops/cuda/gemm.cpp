@@ -17,7 +17,7 @@ struct Failed {
 };
 
 void need(cublasStatus_t status, const char* doing) {
-  if (status != CUBLAS_STATUS_SUCCESS) throw Failed{format("{}: {}", doing, cublasGetStatusString(status))};
+  if (status != CUBLAS_STATUS_SUCCESS) throw Failed{format("{}: {}", doing, cublasLtGetStatusString(status))};
 }
 
 /// One for the process, which uses one device.
@@ -80,7 +80,7 @@ class LtGemm final : public Gemm {
                               result_.at, d, result_.at, &algorithm_, reinterpret_cast<void*>(at), own_bytes_,
                               static_cast<cudaStream_t>(queue_.stream()));
     if (status != CUBLAS_STATUS_SUCCESS)
-      queue_.fail(format("a matrix product: {}", cublasGetStatusString(status)));
+      queue_.fail(format("a matrix product: {}", cublasLtGetStatusString(status)));
   }
 
  private:
