@@ -137,7 +137,9 @@ std::unique_ptr<Kernel> self_attention(const Operation& op) {
       each(3 * third, k * third,
            [&](std::int64_t to, std::int64_t from) { in[k][to] = at.in<Real>(0)[from]; });
     const auto pointer = [](const auto* data) { return const_cast<void*>(static_cast<const void*>(data)); };
-    std::vector<void*> inputs{in[0].data(), in[1].data(), in[2].data(), pointer(at.in<Real>(1))};
+    // A mask that is not there need not have a place among the operands.
+    const Real* const mask = present(op.inputs, 1) ? at.in<Real>(1) : nullptr;
+    std::vector<void*> inputs{in[0].data(), in[1].data(), in[2].data(), pointer(mask)};
     if (!gradient) {
       void* const results[] = {out[0].data(), at.out<Real>(1)};
       if (!present(op.inputs, 1)) inputs.pop_back();
