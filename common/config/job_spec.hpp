@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -187,6 +188,11 @@ struct ParameterRule {
 /// Of what linear maps read; weights, sums and everything else are fp32 (graph/narrow.hpp).
 enum class Precision : std::uint8_t { fp32, bf16, fp16 };
 inline constexpr std::array kPrecisionNames{"fp32", "bf16", "fp16"};  // by their numbers
+constexpr std::optional<Precision> precision_named(std::string_view name) {
+  for (std::size_t i = 0; i < kPrecisionNames.size(); ++i)
+    if (name == kPrecisionNames[i]) return static_cast<Precision>(i);
+  return std::nullopt;
+}
 
 struct TrainSection {
   std::uint32_t epochs = 10;

@@ -146,6 +146,23 @@ bool finite_gradients(const Network& network, std::span<const std::uint64_t> row
   return true;
 }
 
+bool all_finite_fp16(const void* values, std::size_t bytes) {
+  constexpr std::uint16_t exponent = 0x7c00;  // all of its bits: no finite number
+  const std::span halves(static_cast<const std::uint16_t*>(values), bytes / sizeof(std::uint16_t));
+  return std::ranges::none_of(halves, [](std::uint16_t half) { return (half & exponent) == exponent; });
+}
+
+void Fp16Overflow::begins(std::size_t index) {
+  if (inner_ != nullptr) inner_->begins(index);
+}
+
+void Fp16Overflow::ended(std::size_t index) {
+  if (inner_ != nullptr) inner_->ended(index);
+  const Program::Step& step = program_.steps()[index];
+  if (found_ || step.kind != Kind::cast || step.outputs[0].type != DType::f16) return;
+  found_ = !all_finite_fp16(program_.outputs(index)[0], step.output_bytes[0]);
+}
+
 NotFinite not_finite_cause(Network& network, const Feed& feed) {
   using Source = NotFinite::Source;
   if (std::string text = bad_input(network, feed); !text.empty()) return {Source::data, std::move(text)};

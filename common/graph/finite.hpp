@@ -11,9 +11,26 @@ namespace trainyard::graph {
 
 /// No infinity and no not-a-number; as fast as memory is read.
 bool all_finite(std::span<const float> values);
+/// The same of numbers in fp16.
+bool all_finite_fp16(const void* values, std::size_t bytes);
 
 /// The same of all gradients of the last step; `row_widths` are the network's.
 bool finite_gradients(const Network& network, std::span<const std::uint64_t> row_widths);
+
+/// Watches a prediction for numbers that fp16 does not hold where operands are cast to it: what follows may
+/// hide them, as a rectifier does. Hands on what `inner` wants to see; that may be null.
+class Fp16Overflow final : public Observer {
+ public:
+  Fp16Overflow(const Program& program, Observer* inner) : program_(program), inner_(inner) {}
+  void begins(std::size_t index) override;
+  void ended(std::size_t index) override;
+  bool found() const { return found_; }
+
+ private:
+  const Program& program_;
+  Observer* const inner_;
+  bool found_ = false;
+};
 
 struct NotFinite {
   enum class Source { nothing, data, values, operation } source = Source::nothing;

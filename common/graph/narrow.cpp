@@ -17,7 +17,7 @@ class Narrowing {
     std::vector<Node> nodes = std::move(graph_.nodes);
     graph_.nodes.clear();
     for (Node& node : nodes) {
-      if (ops::takes_narrow(node.kind) && node.attributes.groups == 1 && wide(node.inputs[0]) &&
+      if (ops::is_linear(node.kind) && node.attributes.groups == 1 && wide(node.inputs[0]) &&
           wide(node.inputs[1]) && wide(node.outputs[0]))
         for (std::size_t i = 0; i < 2; ++i) node.inputs[i] = narrowed(node.inputs[i], node.origin);
       graph_.nodes.push_back(std::move(node));

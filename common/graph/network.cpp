@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <optional>
 
 #include "common/base/check.hpp"
 #include "common/base/text.hpp"
@@ -99,9 +101,15 @@ class BoundNetwork final : public Network {
     const bool whole = inference_->graph().signature(inference_->graph().results[0]).type == DType::i32;
     for (std::uint32_t first = 0; first < feed.count; first += slice_) {
       const Feed slice = slice_of(feed, first);
-      const void* const result = run(*inference_, slice, observer).result(memory_);
+      std::optional<Fp16Overflow> overflow;
+      if (options_.precision == config::Precision::fp16 && !options_.training)
+        overflow.emplace(program(false, slice.count), observer);
+      Observer* const watches = overflow ? &*overflow : observer;
+      const void* const result = run(*inference_, slice, watches).result(memory_);
       const auto to = out.subspan(first * elements(), slice.count * elements());
-      if (whole)
+      if (overflow && overflow->found())
+        std::ranges::fill(to, std::numeric_limits<float>::quiet_NaN());
+      else if (whole)
         std::copy_n(static_cast<const std::int32_t*>(result), to.size(), to.data());
       else
         std::memcpy(to.data(), result, to.size_bytes());

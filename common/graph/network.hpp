@@ -94,7 +94,8 @@ class Network {
   virtual StepResult train_step(const Feed& feed, Observer* observer) = 0;
   /// Result 0 of the model as the loss reads it: probabilities of a softmax or sigmoid, the best path [count,
   /// T] of a random field; else the result itself. With running statistics and without dropout. `out` holds
-  /// count times the elements a sample.
+  /// count times the elements a sample. In fp16 on processors all of it is not-a-number where an operand is
+  /// larger than that holds.
   virtual void predict(const Feed& feed, std::span<float> out, Observer* observer) = 0;
   /// From now on values() stay as they are: predictions run with what follows from them computed once. A
   /// network that trains cannot be frozen.

@@ -1,6 +1,7 @@
 #include "common/graph/prepare.hpp"
 
 #include "common/graph/autodiff.hpp"
+#include "common/graph/finite.hpp"
 #include "common/graph/freeze.hpp"
 #include "common/graph/fuse.hpp"
 #include "common/graph/join_heads.hpp"
@@ -8,6 +9,18 @@
 #include "common/graph/recompute.hpp"
 
 namespace trainyard::graph {
+
+namespace {
+
+/// Weights that are cast already: the casts themselves see no run.
+Status check_fp16(const Graph& graph) {
+  for (const Constant& constant : graph.constants)
+    if (constant.of.type == DType::f16 && !all_finite_fp16(constant.bytes.data(), constant.bytes.size()))
+      return Error{Errc::refused, "a weight is larger than fp16 holds; use bf16 or fp32"};
+  return {};
+}
+
+}  // namespace
 
 namespace {
 
@@ -51,6 +64,7 @@ Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss, 
   if (narrow.type == DType::f32) return graph;
   apply(narrow, graph);
   if (const Status folded = fold(graph); !folded) return folded.error();
+  if (const Status held = check_fp16(graph); !held) return held.error();
   return graph;
 }
 

@@ -27,7 +27,7 @@ Result<Graph> graph_to_train(const Model& model, const LossSpec& loss, std::uint
 /// Result 0 is what a prediction shows.
 Result<Graph> graph_to_predict(const Model& model, const LossSpec& loss, Narrow narrow = {});
 /// The same with tensors that stay as they are: what follows from `values`, the model's flat array, is
-/// computed now, once.
+/// computed now, once. Errc::refused: a weight is too large for fp16.
 Result<Graph> graph_to_predict_frozen(const Model& model, const LossSpec& loss, std::span<const float> values,
                                       Narrow narrow = {});
 

@@ -323,6 +323,21 @@ GradNeeds grad_needs(Function function) {
   }
 }
 
+bool is_linear(Kind kind) {
+  switch (kind) {
+    case Kind::conv2d:
+    case Kind::conv2d_grad_data:
+    case Kind::conv2d_grad_weights:
+    case Kind::dense:
+    case Kind::dense_grad_data:
+    case Kind::dense_grad_weights:
+    case Kind::matmul:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool has_gradient(Function function) {
   switch (function) {
     case Function::sign:

@@ -138,6 +138,8 @@ enum class Kind : std::uint8_t {
 
 /// "conv2d"; the names above.
 const char* name_of(Kind kind);
+/// Is it a convolution, a dense layer, a matrix product, or a gradient of one?
+bool is_linear(Kind kind);
 
 /// Functions of Kind::unary. Source of the activations: the papers that PyTorch's pages of the same names
 /// cite.

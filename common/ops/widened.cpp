@@ -66,23 +66,8 @@ class Widened final : public Kernel {
 
 }  // namespace
 
-bool takes_narrow(Kind kind) {
-  switch (kind) {
-    case Kind::conv2d:
-    case Kind::conv2d_grad_data:
-    case Kind::conv2d_grad_weights:
-    case Kind::dense:
-    case Kind::dense_grad_data:
-    case Kind::dense_grad_weights:
-    case Kind::matmul:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool is_narrow(const Operation& operation) {
-  return takes_narrow(operation.kind) && operation.outputs[0].type == DType::f32 &&
+  return is_linear(operation.kind) && operation.outputs[0].type == DType::f32 &&
          std::any_of(operation.inputs.begin(), operation.inputs.begin() + 2, in_16_bits);
 }
 

@@ -11,9 +11,7 @@
 
 namespace trainyard::ops {
 
-/// Kinds whose operands may be narrow.
-bool takes_narrow(Kind kind);
-/// Is it one, with such operands and results in f32?
+/// Is it a linear map with such operands, and results in f32?
 bool is_narrow(const Operation& operation);
 
 using Prepare = std::function<Result<std::unique_ptr<Kernel>>(const Operation&)>;

@@ -105,15 +105,8 @@ Work sequence_work(Kind kind, std::span<const Signature> in, std::span<const Sig
 
 Work work_of(Kind kind, const Attributes& a, std::span<const Signature> in, std::span<const Signature> out) {
   if (in.empty() || out.empty()) return {};
+  if (is_linear(kind)) return linear_work(kind, in, out, a);
   switch (kind) {
-    case Kind::conv2d:
-    case Kind::conv2d_grad_data:
-    case Kind::conv2d_grad_weights:
-    case Kind::dense:
-    case Kind::dense_grad_data:
-    case Kind::dense_grad_weights:
-    case Kind::matmul:
-      return linear_work(kind, in, out, a);
     case Kind::recurrent:
     case Kind::recurrent_grad:
     case Kind::attention:

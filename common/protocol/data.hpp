@@ -39,7 +39,7 @@ struct SliceInfo {
   friend bool operator==(const SliceInfo&, const SliceInfo&) = default;
 };
 
-/// Whether training ends with a step, and how.
+/// Whether training ends with a step, and how. Where two are said, the one further down holds.
 enum class Ending {
   none,
   done,     // the model is made from its values

@@ -69,9 +69,12 @@ Status drain(const Client& client, std::int64_t id, TaskStream& stream, const Op
     if (!answer) return answer.error();
     const std::string text = text_at(*answer, "text");
     stream.offset = integer_at(*answer, "offset") + static_cast<std::int64_t>(text.size());
-    const bool only_from_here = !std::exchange(stream.started, true) && options.tail == 0u;
+    const bool first = !std::exchange(stream.started, true);
+    const bool only_from_here = first && options.tail == 0u;
     if (!only_from_here) print_lines(stream, text, prefix, last && flag_at(*answer, "end"));
-    if (text.empty() || flag_at(*answer, "end")) return {};
+    // The last lines are those of one moment: what a task writes meanwhile is only for who follows it.
+    const bool whole = first && options.tail && !options.follow;
+    if (whole || text.empty() || flag_at(*answer, "end")) return {};
   }
   return {};
 }

@@ -171,15 +171,10 @@ int run(const std::string& name, std::uint32_t batch, config::Precision precisio
 }  // namespace trainyard::bench
 
 int main(int argc, char** argv) {
-  using trainyard::config::kPrecisionNames;
   std::vector<std::string> rest(argv + std::min(argc, 3), argv + argc);
-  auto precision = trainyard::config::Precision::fp32;
-  for (std::size_t i = 0; !rest.empty() && i < kPrecisionNames.size(); ++i) {
-    if (rest[0] != kPrecisionNames[i]) continue;
-    precision = static_cast<trainyard::config::Precision>(i);
-    rest.erase(rest.begin());
-    break;
-  }
+  const auto named = trainyard::config::precision_named(rest.empty() ? "" : rest[0]);
+  const auto precision = named.value_or(trainyard::config::Precision::fp32);
+  if (named) rest.erase(rest.begin());
   const bool profile = rest.size() == 2 && rest[0] == "profile";
   if (argc < 3 || (!rest.empty() && !profile))
     return std::fprintf(stderr, "usage: engine_step NETWORK BATCH [fp32|bf16|fp16] [profile STEPS]\n"), 2;

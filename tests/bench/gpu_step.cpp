@@ -100,17 +100,14 @@ class Trainer {
 };
 
 int run(const std::string& name, std::uint32_t batch, const std::string& precision, int profiled) {
-  const auto* const named =
-      std::find(config::kPrecisionNames.begin(), config::kPrecisionNames.end(), precision);
-  if (named == config::kPrecisionNames.end())
-    fail({Errc::invalid, format("no precision '{}': fp32, bf16 or fp16", precision)}, 2);
+  const auto named = config::precision_named(precision);
+  if (!named) fail({Errc::invalid, format("no precision '{}': fp32, bf16 or fp16", precision)}, 2);
   auto gpu = ops::cuda_backend(0);
   if (!gpu) fail(gpu.error(), kNoGpu);
   std::fprintf(stderr, "%s\n", (*gpu)->device()->name().c_str());
   auto bench = bench_model(name, batch);
   if (!bench) fail(bench.error(), 2);
-  Trainer trainer(std::move(*bench), batch,
-                  static_cast<config::Precision>(named - config::kPrecisionNames.begin()), std::move(*gpu));
+  Trainer trainer(std::move(*bench), batch, *named, std::move(*gpu));
   if (profiled > 0) return std::fputs(trainer.profile(profiled).c_str(), stdout), 0;
   answer_rounds([&] { return trainer.step(); });
   return 0;

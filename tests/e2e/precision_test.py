@@ -91,6 +91,8 @@ class Precision(harness.Workspace):
                 self.assertEqual(narrow["count"], TEST)
                 self.assertNotEqual(narrow["loss"], wide["loss"])
                 self.assertAlmostEqual(narrow["loss"], wide["loss"], delta=0.05 * wide["loss"] + 0.01)
+            done = self.expect(1, "evaluate", bundle, "--data", self.digits(), "--split", "train", "--precision", "fp16")
+            self.assertIn("not finite; its numbers may be too large for this --precision, leave it out", done.stderr)
 
 
 if __name__ == "__main__":

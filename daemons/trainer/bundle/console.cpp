@@ -15,13 +15,17 @@ namespace trainyard::trainer {
 void add_precision(CLI::App& app, config::Precision& precision) {
   const auto& names = config::kPrecisionNames;
   app.add_option_function<std::string>(
-         "--precision",
-         [&](const std::string& name) {
-           precision =
-               static_cast<config::Precision>(std::find(names.begin(), names.end(), name) - names.begin());
-         },
+         "--precision", [&](const std::string& name) { precision = *config::precision_named(name); },
          "Of what linear maps read: fp32, bf16 or fp16")
       ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())));
+}
+
+Error no_number(const std::string& what, config::Precision precision) {
+  const bool narrow = precision != config::Precision::fp32;
+  return {Errc::corrupt,
+          format("{}: the network gives values that are not finite; {}", what,
+                 narrow ? "its numbers may be too large for this --precision, leave it out"
+                        : "its weights may be damaged, or the input is far from what it was trained on")};
 }
 
 int fail(const Error& error) {

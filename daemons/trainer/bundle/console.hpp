@@ -17,6 +17,9 @@ namespace trainyard::trainer {
 /// The option --precision of what runs a bundle.
 void add_precision(CLI::App& app, config::Precision& precision);
 
+/// The network's answer to `what` is not finite.
+Error no_number(const std::string& what, config::Precision precision);
+
 /// "trainyard: MESSAGE" on stderr, and the exit code that fits.
 int fail(const Error& error);
 

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <numeric>
@@ -64,7 +65,9 @@ Result<Evaluation> evaluate_bundle(const std::string& directory, const std::stri
   }
   if (records.empty()) return Error{Errc::invalid, format("--split {}: no records are in it", part)};
   const std::atomic<bool> never{false};
-  return evaluate(*bundle->network, **dataset, *pipeline, records, batch, loaders, never);
+  Evaluation evaluation = evaluate(*bundle->network, **dataset, *pipeline, records, batch, loaders, never);
+  if (!std::isfinite(evaluation.metrics.loss)) return no_number("--data", precision);
+  return evaluation;
 }
 
 }  // namespace

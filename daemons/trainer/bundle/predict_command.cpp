@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "common/base/text.hpp"
+#include "common/graph/finite.hpp"
 #include "common/runtime/daemon.hpp"
 #include "common/store/file.hpp"
 #include "daemons/trainer/bundle/bundle.hpp"
@@ -129,9 +130,10 @@ class Predictor {
   Predictor(Bundle bundle, data::Pipeline pipeline, const PredictOptions& options)
       : bundle_(std::move(bundle)), pipeline_(std::move(pipeline)), options_(options) {}
 
-  /// All pictures, a batch at a time; `sink` gets each in order.
+  /// All pictures, a batch at a time; `sink` gets each in order. Ends with an error where the network gives
+  /// no numbers.
   template <typename Sink>
-  void run(const std::vector<Input>& inputs, Sink&& sink) {
+  Status run(const std::vector<Input>& inputs, Sink&& sink) {
     for (std::size_t first = 0; first < inputs.size(); first += batch) {
       std::vector<PredictedPicture> pictures;
       std::vector<float> images;
@@ -147,10 +149,12 @@ class Predictor {
       }
       for (std::size_t k = 0; k < readable.size(); ++k) {
         const auto row = std::span(probabilities).subspan(k * classes, classes);
+        if (!graph::all_finite(row)) return no_number(pictures[readable[k]].name, options_.precision);
         pictures[readable[k]].probabilities.assign(row.begin(), row.end());
       }
       for (PredictedPicture& picture : pictures) sink(picture);
     }
+    return {};
   }
   const std::vector<std::string>& labels() const { return bundle_.labels; }
 
@@ -213,7 +217,7 @@ int predict(const PredictOptions& options) {
   std::vector<PredictedPicture> kept;
   std::size_t good = 0;
   Status printed;
-  predictor.run(*inputs, [&](PredictedPicture& picture) {
+  const Status ran = predictor.run(*inputs, [&](PredictedPicture& picture) {
     if (picture.error.empty()) ++good;
     if (!options.output.empty()) {
       lines += to_text(line_of(picture, predictor.labels(), options.top)) + "\n";
@@ -225,6 +229,7 @@ int predict(const PredictOptions& options) {
       kept.push_back(std::move(picture));
     }
   });
+  if (!ran) return fail(ran.error());
   if (options.output == "-") printed = print(lines);
   if (!printed) return fail(printed.error());
   if (!options.output.empty() && options.output != "-") {

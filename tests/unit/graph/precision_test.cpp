@@ -213,6 +213,32 @@ TEST_CASE("memory is planned for a training as it will run", "[precision]") {
   CHECK(arena({.low_memory = true}) < 0.7 * arena({}));
 }
 
+TEST_CASE("a prediction says so when fp16 is too small for it, also behind a rectifier", "[precision]") {
+  Batch batch = batch_of(4, shape, 2);
+  batch.images[5] = 1e5f;
+  std::vector<float> out(4 * 3);
+  const auto all_numbers = [&](Network& network) {
+    network.predict(batch.images, 4, out);
+    return all_finite(out);
+  };
+  for (const bool frozen : {false, true}) {
+    for (const Precision precision : {Precision::fp32, Precision::bf16, Precision::fp16}) {
+      CAPTURE(frozen, static_cast<int>(precision));
+      const auto network = network_of(mlp(), precision, false);
+      if (frozen) REQUIRE(network->freeze().has_value());
+      batch.images[5] = 1e5f;
+      CHECK(all_numbers(*network) == (precision != Precision::fp16));
+      batch.images[5] = 1;
+      CHECK(all_numbers(*network));
+    }
+  }
+  const auto network = network_of(mlp(), Precision::fp16, false);
+  network->values()[3] = 1e6f;
+  const Status frozen = network->freeze();
+  REQUIRE_FALSE(frozen.has_value());
+  CHECK(frozen.error().message == "a weight is larger than fp16 holds; use bf16 or fp32");
+}
+
 TEST_CASE("on a device what lies between convolutions stays in 16 bits", "[precision]") {
   auto made = model_of(photo_net(), shape, 3, count);
   REQUIRE(made.has_value());
