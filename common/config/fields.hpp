@@ -235,6 +235,30 @@ Field<T> labels(std::map<std::string, std::string> T::*member, std::string name,
           {}};
 }
 
+/// `field` of a plain struct, for a member that may be left out.
+template <typename T, typename V>
+Field<T> optional(std::optional<V> T::*member, Field<std::pair<V, int>> field) {
+  return {field.name,
+          field.doc,
+          field.schema,
+          field.type,
+          false,
+          [=](const Node& node, const std::string& path, T& out, Problems& problems) {
+            std::pair<V, int> value{};
+            const std::size_t before = problems.size();
+            field.read(node, path, value, problems);
+            if (problems.size() == before) out.*member = value.first;
+          },
+          [=](const T& value) { return value.*member ? Json(*(value.*member)) : Json(); },
+          {}};
+}
+
+template <typename T>
+Field<T> optional_number(std::optional<double> T::*member, std::string name, double low, double high,
+                         std::string doc) {
+  return optional(member, number(&std::pair<double, int>::first, std::move(name), low, high, std::move(doc)));
+}
+
 /// Known, and not of this release: only a value that changes nothing is accepted.
 template <typename T>
 Field<T> later(std::string name, const std::vector<std::string>& neutral, const std::string& doc) {

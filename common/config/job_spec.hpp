@@ -39,7 +39,22 @@ struct ClusterSection {
 };
 
 enum class StrategyKind { parameter_server, all_reduce, pipeline, local };
-enum class UpdateRule { sync, async, ssp, dc_asgd };
+/// When the shards apply what trainers push, and what is pushed; docs/update_rules.md.
+enum class UpdateRule { sync, async, ssp, dc_asgd, dynsgd, local_sgd, easgd, downpour, adag };
+
+/// Trainers step by themselves for a period between two exchanges.
+constexpr bool steps_locally(UpdateRule rule) { return rule >= UpdateRule::local_sgd; }
+/// A step is complete when all have pushed it; else shards apply pushes as they arrive.
+constexpr bool in_step(UpdateRule rule) { return rule == UpdateRule::sync || rule == UpdateRule::local_sgd; }
+
+/// Compensation of delay: g + lambda g g (w - w as the trainer read it), by value.
+struct DelaySection {
+  enum class Variant { constant, adaptive };
+  Variant variant = Variant::adaptive;
+  std::optional<double> lambda;  // 2 of adaptive, 0.04 of constant unless given
+  double decay = 0.95;           // adaptive: of the mean square that lambda is divided by the root of
+  double strength() const { return lambda.value_or(variant == Variant::adaptive ? 2.0 : 0.04); }
+};
 
 /// Of gradients between trainers and shards; see codec/codec.hpp.
 enum class Compression : std::uint8_t { none, bf16, fp16, int8, topk };
@@ -47,6 +62,11 @@ enum class Compression : std::uint8_t { none, bf16, fp16, int8, topk };
 struct StrategySection {
   StrategyKind kind = StrategyKind::parameter_server;
   UpdateRule update = UpdateRule::sync;
+  std::uint32_t staleness = 3;        // ssp: how many steps a trainer may be ahead of the slowest
+  std::uint32_t backup_trainers = 0;  // sync: a step is complete without so many of the trainers
+  DelaySection delay;                 // dc_asgd
+  std::uint32_t period = 8;           // of rules that step locally: steps between two exchanges
+  double elasticity = 0.9;            // easgd: beta; a trainer and the centre meet by beta / trainers
   Compression compression = Compression::none;
 };
 

@@ -65,30 +65,6 @@ Table<ClusterSection> cluster_section() {
   };
 }
 
-Table<StrategySection> strategy_section() {
-  using S = StrategySection;
-  return {
-      choice(&S::kind, "kind",
-             {{"parameter_server", StrategyKind::parameter_server}, {"local", StrategyKind::local}},
-             {"all_reduce", "pipeline"}, "How trainers share their work; local: one trainer, no shards."),
-      choice(&S::update, "update", {{"sync", UpdateRule::sync}}, {"async", "ssp", "dc_asgd"},
-             "When updates are applied."),
-      later<S>("staleness", {"*"}, "Bound of ssp, in steps."),
-      later<S>("backup_trainers", {"0"}, "Slowest updates that are dropped."),
-      later<S>("dc_asgd", {"*"}, "Settings of dc_asgd."),
-      choice(&S::compression, "compression",
-             {{"none", Compression::none},
-              {"bf16", Compression::bf16},
-              {"fp16", Compression::fp16},
-              {"int8", Compression::int8},
-              {"topk", Compression::topk}},
-             {},
-             "Of gradients on their way to the shards; values come back in fp32. int8: a byte a value and a "
-             "scale for 1024. topk: the largest hundredth. What int8 and topk leave out is added to the next "
-             "step's."),
-  };
-}
-
 Table<DataSection> data_section() {
   using S = DataSection;
   const Table<S> source{
@@ -184,15 +160,7 @@ void check_job(const Node& root, const JobSpec& spec, Problems& problems) {
   if (std::abs(sum - 1) > 1e-6)
     at("data.split", format("train, validation and test sum to {}, not to 1", sum));
   check_model(root, spec, problems);
-  if (spec.strategy.kind == StrategyKind::local) {
-    if (spec.cluster.trainers != 1)
-      at("cluster.trainers", "strategy local has one trainer; use 1, or strategy parameter_server");
-    if (spec.cluster.parameter_servers != 0)
-      at("cluster.parameter_servers", "strategy local has no parameter servers; use 0");
-  } else if (spec.cluster.parameter_servers == 0) {
-    at("cluster.parameter_servers",
-       "strategy parameter_server needs at least 1; or use strategy local with one trainer");
-  }
+  check_strategy(root, spec, problems);
   check_train(root, spec, problems);
 }
 

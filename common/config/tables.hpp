@@ -11,6 +11,7 @@ namespace trainyard::config {
 const Table<JobSpec>& job_table();
 const Table<ClusterConfig>& cluster_table();
 Table<TrainSection> train_section();
+Table<StrategySection> strategy_section();
 Field<ModelSection> layers_field();
 /// `preset`, then the options of presets, which need to know it.
 Table<ModelSection> preset_fields();
@@ -18,6 +19,7 @@ Field<DataSection> transform_field();
 /// Checks between options; `root` says where they stand.
 void check_job(const Node& root, const JobSpec& spec, Problems& problems);
 void check_model(const Node& root, const JobSpec& spec, Problems& problems);
+void check_strategy(const Node& root, const JobSpec& spec, Problems& problems);
 void check_train(const Node& root, const JobSpec& spec, Problems& problems);
 void check_cluster(const Node& root, const ClusterConfig& config, Problems& problems);
 /// Parts of the job's reference page, behind its table.

@@ -30,30 +30,6 @@ Field<T> optional_section(std::optional<S> T::*member, std::string name, Table<S
           [=](const std::string& path, std::string& out) { section_page(table, path, out); }};
 }
 
-/// `field` of a plain struct, for a member that may be left out.
-template <typename T, typename V>
-Field<T> optional(std::optional<V> T::*member, Field<std::pair<V, int>> field) {
-  return {field.name,
-          field.doc,
-          field.schema,
-          field.type,
-          false,
-          [=](const Node& node, const std::string& path, T& out, Problems& problems) {
-            std::pair<V, int> value{};
-            const std::size_t before = problems.size();
-            field.read(node, path, value, problems);
-            if (problems.size() == before) out.*member = value.first;
-          },
-          [=](const T& value) { return value.*member ? Json(*(value.*member)) : Json(); },
-          {}};
-}
-
-template <typename T>
-Field<T> optional_number(std::optional<double> T::*member, std::string name, double low, double high,
-                         std::string doc) {
-  return optional(member, number(&std::pair<double, int>::first, std::move(name), low, high, std::move(doc)));
-}
-
 std::string accept_pattern(const std::string& text) {
   if (text.empty()) return "a pattern needs at least one character";
   return text.size() <= pattern_bytes_max ? std::string()

@@ -32,6 +32,9 @@ struct Kernels {
               float scale, float* out);
   /// Into -bound..bound; NaN stays.
   void (*clamp)(float* values, std::size_t length, float bound);
+  /// Delay compensation of mean gradients in place; see optim::Delay. mean_square: or null.
+  void (*compensate)(float* gradient, const float* value, const float* seen, float* mean_square,
+                     std::size_t length, float strength, float keep);
   /// In double precision, always in the same order.
   double (*square_sum)(const float* values, std::size_t length);
   /// average += add * (value - average)

@@ -46,6 +46,29 @@ void clamp(float* __restrict values, std::size_t length, float bound) {
   }
 }
 
+void compensate_by_constant(float* __restrict gradient, const float* __restrict value,
+                            const float* __restrict seen, std::size_t length, float strength) {
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < length; ++i) {
+    const float g = gradient[i];
+    gradient[i] = g + strength * (g * g) * (value[i] - seen[i]);
+  }
+}
+
+void compensate(float* __restrict gradient, const float* __restrict value, const float* __restrict seen,
+                float* __restrict mean_square, std::size_t length, float strength, float keep) {
+  if (mean_square == nullptr) return compensate_by_constant(gradient, value, seen, length, strength);
+  constexpr float epsilon = 1e-7F;  // of the paper
+  const float add = 1.0F - keep;
+  TRAINYARD_APART
+  for (std::size_t i = 0; i < length; ++i) {
+    const float g = gradient[i], square = g * g;
+    const float mean = keep * mean_square[i] + add * square;
+    mean_square[i] = mean;
+    gradient[i] = g + strength / __builtin_sqrtf(mean + epsilon) * square * (value[i] - seen[i]);
+  }
+}
+
 double square_sum(const float* __restrict values, std::size_t length) {
   constexpr std::size_t lanes = 16;
   double sums[lanes] = {};
@@ -260,6 +283,7 @@ constexpr Kernels named(const char* name) {
   return {name,
           sum,
           clamp,
+          compensate,
           square_sum,
           average,
           by_parts<sgd<false>, sgd<true>>,

@@ -22,8 +22,11 @@ constexpr std::size_t contributors_max = 1024;
 /// The gradient of a slice, a block at a time.
 class Blocks {
  public:
-  Blocks(const Gradient& gradient, std::size_t length, const Kernels& set)
-      : gradient_(gradient), length_(length), set_(set) {
+  /// `value`: what the gradient moves; looked at where it is delayed.
+  Blocks(const Gradient& gradient, std::span<const float> value, std::size_t length, const Kernels& set)
+      : gradient_(gradient), value_(value), length_(length), set_(set) {
+    check(!gradient.delay || (gradient.delay->seen.size() == length && value.size() == length),
+          "what was seen has the size of the values");
     check(gradient.parts.size() <= contributors_max, "a gradient has a bounded number of contributions");
     for (std::size_t i = 0; i < gradient.parts.size(); ++i) {
       check(gradient.parts[i].size() == length, "a contribution has the size of the values");
@@ -37,6 +40,10 @@ class Blocks {
     each(0, [&](std::size_t begin, std::size_t length) {
       set_.sum(parts_.data(), gradient_.parts.size(), begin, length, gradient_.scale, sum_.data());
       if (gradient_.bound) set_.clamp(sum_.data(), length, *gradient_.bound);
+      if (const auto& delay = gradient_.delay)
+        set_.compensate(sum_.data(), value_.data() + begin, delay->seen.data() + begin,
+                        delay->mean_square == nullptr ? nullptr : delay->mean_square + begin, length,
+                        delay->strength, delay->keep);
       use(begin, length, sum_.data());
     });
   }
@@ -47,7 +54,7 @@ class Blocks {
   template <typename Use>
   void each_part(std::size_t lead, Use use) {
     const std::size_t count = gradient_.parts.size();
-    if (gradient_.bound || count == 0) {
+    if (summed_first()) {
       each_mean([&](std::size_t begin, std::size_t length, const float* mean) {
         use(begin, length, mean, static_cast<const float*>(nullptr));
       });
@@ -59,9 +66,10 @@ class Blocks {
           count > 1 ? parts_[count - 1] + begin : nullptr);
     });
   }
-  float scale() const { return gradient_.bound || gradient_.parts.empty() ? 1.0F : gradient_.scale; }
+  float scale() const { return summed_first() ? 1.0F : gradient_.scale; }
 
  private:
+  bool summed_first() const { return gradient_.bound || gradient_.delay || gradient_.parts.empty(); }
   template <typename Use>
   void each(std::size_t lead, Use use) const {
     std::size_t begin = std::min(lead, length_);
@@ -71,6 +79,7 @@ class Blocks {
   }
 
   const Gradient& gradient_;
+  const std::span<const float> value_;
   const std::size_t length_;
   const Kernels& set_;
   alignas(64) std::array<float, kernels::block_floats> sum_;
@@ -226,14 +235,14 @@ void update(const config::OptimizerSection& optimizer, double rate, std::uint64_
   const Kernels& set = kernels::best();
   const kernels::DenormalsAsZero denormals;
   if (slice.kind == ValueKind::buffer) {
-    const Gradient means{gradient.parts, gradient.scale, std::nullopt};
-    Blocks(means, target.value.size(), set)
+    const Gradient means{gradient.parts, gradient.scale, std::nullopt, std::nullopt};
+    Blocks(means, target.value, target.value.size(), set)
         .each_mean([&](std::size_t begin, std::size_t length, const float* mean) {
           std::copy_n(mean, length, target.next.data() + begin);
         });
     return;
   }
-  Blocks blocks(gradient, target.value.size(), set);
+  Blocks blocks(gradient, target.value, target.value.size(), set);
   for (const RuleArray& array : rule_arrays(optimizer))
     check(target.arrays[array.place] != nullptr, "a rule has its arrays");
   rate *= slice.rate;
@@ -258,7 +267,8 @@ void update(const config::OptimizerSection& optimizer, double rate, std::uint64_
 double square_sum(const Gradient& gradient, std::size_t length) {
   const Kernels& set = kernels::best();
   const kernels::DenormalsAsZero denormals;
-  Blocks blocks(gradient, length, set);
+  const Gradient undelayed{gradient.parts, gradient.scale, gradient.bound, std::nullopt};
+  Blocks blocks(undelayed, {}, length, set);
   double sum = 0;
   blocks.each_mean(
       [&](std::size_t, std::size_t count, const float* mean) { sum += set.square_sum(mean, count); });

@@ -31,11 +31,22 @@ std::vector<RuleArray> rule_arrays(const config::OptimizerSection& optimizer);
 /// The rule looks at the norms of whole tensors (lars, lamb): a tensor must then not be cut.
 bool needs_whole_tensors(config::OptimizerKind kind);
 
+/// The gradient was computed where the values were `seen`; they are elsewhere by now. First-order correction
+/// of Zheng and others 2017, eq. 10: g + lambda g^2 (w - seen); adaptive: the mean square
+/// s = keep s + (1 - keep) g^2, lambda = strength / sqrt(s + 1e-7), value by value. g: the mean gradient,
+/// after clipping and before decay. A strength of 0 changes nothing but s.
+struct Delay {
+  std::span<const float> seen;   // of the slice
+  float* mean_square = nullptr;  // of the slice; null: lambda is the strength
+  float strength = 0, keep = 0;
+};
+
 /// What one trainer or several know of the gradient of a slice.
 struct Gradient {
   std::span<const std::span<const float>> parts;  // summed in this order
   float scale = 1;                                // times this is the mean (and what the norm is clipped to)
   std::optional<float> bound;                     // of each value, after the scale
+  std::optional<Delay> delay;
 };
 
 /// A slice's own settings.

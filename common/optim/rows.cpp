@@ -65,7 +65,7 @@ void update_rows(const config::OptimizerSection& optimizer, double rate, std::ui
 
 double square_sum(const tensor::RowGradient& gradient, float scale) {
   const std::span<const float> parts[] = {gradient.rows};
-  return square_sum({parts, scale, std::nullopt}, gradient.rows.size());
+  return square_sum({parts, scale, std::nullopt, std::nullopt}, gradient.rows.size());
 }
 
 void RowSum::add(const tensor::RowGradient& part) {

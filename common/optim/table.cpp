@@ -12,9 +12,6 @@ namespace trainyard::optim {
 
 namespace {
 
-// Values that were published and may still be on their way to trainers.
-constexpr std::size_t spare_max = 2;
-
 // Below, waking a team of threads costs more than it saves.
 constexpr std::size_t parallel_floats_min = 2 * slice_floats_usual;
 constexpr std::int64_t rows_a_piece = 512;
@@ -33,7 +30,7 @@ Table::Table(const config::TrainSection& train, std::vector<Slice> slices, std::
 }
 
 Result<Table> Table::make(const config::TrainSection& train, std::vector<Slice> slices,
-                          std::uint64_t steps_per_epoch, std::vector<float> values) {
+                          std::uint64_t steps_per_epoch, std::vector<float> values, const Delayed& delayed) {
   std::uint64_t left = values.size();
   for (const Slice& slice : slices) {
     if (slice.kind > static_cast<std::uint8_t>(ValueKind::buffer)) {
@@ -59,6 +56,9 @@ Result<Table> Table::make(const config::TrainSection& train, std::vector<Slice> 
   for (const RuleArray& array : rule_arrays(train.optimizer)) {
     table.arrays_.push_back({array.name, array.place, std::vector<float>(values.size(), array.first)});
   }
+  table.delayed_ = delayed;
+  if (delayed && delayed->variant == config::DelaySection::Variant::adaptive)
+    table.mean_square_.emplace(values.size(), 0.0F);
   if (train.ema) table.average_ = values;
   table.values_ = std::make_shared<std::vector<float>>(std::move(values));
   return table;
@@ -93,7 +93,7 @@ std::shared_ptr<std::vector<float>> Table::take_spare() {
     spare_.pop_back();
     return taken;
   }
-  if (spare_.size() >= spare_max) spare_.erase(spare_.begin());
+  if (spare_.size() >= spare_max_) spare_.erase(spare_.begin());
   return std::make_shared<std::vector<float>>(size());
 }
 
@@ -164,7 +164,14 @@ void Table::apply_slice(std::size_t index, const Sum& sum, const Step& step, std
   const Target target{.value = std::span(*values_).subspan(at, slice.length),
                       .next = over ? std::span(changed).first(slice.length) : to,
                       .arrays = arrays};
-  update(train_.optimizer, step.rate, updates_, rule, target, {parts, scale, step.bound});
+  Gradient gradient{parts, scale, step.bound, std::nullopt};
+  if (!step.seen.empty()) {
+    gradient.delay = Delay{.seen = step.seen.subspan(at, slice.length),
+                           .mean_square = mean_square_ ? mean_square_->data() + at : nullptr,
+                           .strength = static_cast<float>(delayed_->strength()),
+                           .keep = static_cast<float>(delayed_->decay)};
+  }
+  update(train_.optimizer, step.rate, updates_, rule, target, gradient);
   if (over) std::copy(target.next.begin(), target.next.end(), to.begin());
   if (average_) average(to, std::span(*average_).subspan(at, slice.length), train_.ema->decay, updates_);
 }
@@ -191,7 +198,9 @@ void Table::apply_rows(std::size_t index, const Sum& sum, const Step& step, std:
   if (average_) average(to, std::span(*average_).subspan(at, slice.length), train_.ema->decay, updates_);
 }
 
-void Table::apply(std::span<const Contribution> contributions, std::optional<double> norm) {
+void Table::apply(std::span<const Contribution> contributions, const Circumstances& circumstances) {
+  check(circumstances.seen.empty() || (delayed_ && circumstances.seen.size() == size()),
+        "a table corrects the delay that it was made for");
   // Rules of whole tensors see zeros where there are no rows.
   std::vector<std::vector<float>> whole;
   std::vector<Contribution> copies;
@@ -203,13 +212,16 @@ void Table::apply(std::span<const Contribution> contributions, std::optional<dou
     copies.push_back({one.samples, whole.back(), {}});
   }
   if (fills) contributions = copies;
+  std::optional<double> norm = circumstances.norm;
   if (train_.clip.norm && !norm) norm = norm_of(square_sums(contributions));
   ++step_;
   const Sum sum = sum_of(contributions);
   if (sum.samples == 0) return;
   ++updates_;
 
-  Step step{.rate = rate(step_), .scale = 1.0 / static_cast<double>(sum.samples)};
+  Step step{.rate = rate(step_) / circumstances.slowness, .scale = 1.0 / static_cast<double>(sum.samples)};
+  if (delayed_)
+    step.seen = circumstances.seen.empty() ? std::span<const float>(*values_) : circumstances.seen;
   step.clipped = train_.clip.norm ? step.scale * clip_factor(*norm, *train_.clip.norm) : step.scale;
   if (train_.clip.value) step.bound = static_cast<float>(*train_.clip.value);
   auto next = take_next();
@@ -224,6 +236,13 @@ void Table::apply(std::span<const Contribution> contributions, std::optional<dou
   if (next != values_) spare_.push_back(std::exchange(values_, std::move(next)));
 }
 
+void Table::replace(std::span<const float> values) {
+  check(values.size() == size(), "as many values come as go");
+  auto next = take_spare();
+  std::copy(values.begin(), values.end(), next->begin());
+  spare_.push_back(std::exchange(values_, std::move(next)));
+}
+
 std::vector<double> Table::square_sums(std::span<const Contribution> contributions) const {
   const Sum sum = sum_of(contributions);
   const auto scale = static_cast<float>(sum.samples == 0 ? 0.0 : 1.0 / static_cast<double>(sum.samples));
@@ -236,7 +255,7 @@ std::vector<double> Table::square_sums(std::span<const Contribution> contributio
     if (goes_by_rows(slice) || kind_of(slice) == ValueKind::buffer) continue;
     std::vector<std::span<const float>> parts;
     for (const auto& part : sum.parts) parts.push_back(part.subspan(begins_[index], slice.length));
-    sums[index] = square_sum({parts, scale, std::nullopt}, slice.length);
+    sums[index] = square_sum({parts, scale, std::nullopt, std::nullopt}, slice.length);
   }
   for (std::size_t i = 0; i < slices_.size(); ++i)
     if (goes_by_rows(slices_[i])) sums[i] = square_sum(rows_of(slices_[i], sum), scale);

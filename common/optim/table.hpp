@@ -27,20 +27,34 @@ struct Contribution {
                                               // hold in their places is not looked at
 };
 
+/// How a step differs from the plain one.
+struct Circumstances {
+  std::optional<double> norm;   // of the mean gradient of all tables together, needed where the job clips by
+                                // norm and this is not the only table
+  std::span<const float> seen;  // the values that the gradients were computed with: corrects the delay, in a
+                                // table that was made for it. Empty: the present ones
+  double slowness = 1;          // divides the rate
+};
+
 class Table {
  public:
   using Values = std::shared_ptr<const std::vector<float>>;
+  using Delayed = std::optional<config::DelaySection>;
 
   /// `slices` in the order in which values lie, one after the other; shard and offset do not matter here.
-  /// steps_per_epoch > 0. Errors: lengths that do not add up to the values, kinds that do not exist.
+  /// steps_per_epoch > 0. `delayed`: contributions may be late, and how that is corrected.
+  /// Errors: lengths that do not add up to the values, kinds that do not exist.
   static Result<Table> make(const config::TrainSection& train, std::vector<Slice> slices,
-                            std::uint64_t steps_per_epoch, std::vector<float> values);
+                            std::uint64_t steps_per_epoch, std::vector<float> values,
+                            const Delayed& delayed = std::nullopt);
 
   /// The next step: sums the contributions in their order, divides by all samples, updates. Without a single
-  /// sample the step passes and nothing changes. `norm`: of the mean gradient of all tables together, needed
-  /// where the job clips by norm and this is not the only table.
+  /// sample the step passes and nothing changes.
   /// The threads of OpenMP share the slices; no number depends on how many there are.
-  void apply(std::span<const Contribution> contributions, std::optional<double> norm = std::nullopt);
+  void apply(std::span<const Contribution> contributions, const Circumstances& circumstances = {});
+
+  /// Earlier values that others may hold on to while new ones are made, without fresh memory each time.
+  void keep_spare(std::size_t count) { spare_max_ = count; }
 
   /// For each slice the sum of the squares of its mean gradient, 0 for buffers: what a global norm is made
   /// of. Changes nothing.
@@ -57,6 +71,11 @@ class Table {
     ++step_;
     updates_ += updated ? 1 : 0;
   }
+
+  /// Before the first step: `step` is counted as done. The rule begins anew.
+  void begin_at(std::uint64_t step) { step_ = step; }
+  /// The values from now on, size() of them; what the rule keeps stays.
+  void replace(std::span<const float> values);
 
   std::uint64_t step() const { return step_; }  // updates so far
   std::uint64_t steps_per_epoch() const { return steps_per_epoch_; }
@@ -78,7 +97,8 @@ class Table {
   };
   Saved save() const;
   /// The opposite of writing pieces(). Errors: corrupt; invalid when another optimizer wrote it.
-  static Result<Table> load(const config::TrainSection& train, std::string_view bytes);
+  static Result<Table> load(const config::TrainSection& train, std::string_view bytes,
+                            const Delayed& delayed = std::nullopt);
 
  private:
   struct Array {
@@ -94,6 +114,7 @@ class Table {
   struct Step {
     double rate = 0, scale = 1, clipped = 1;  // of buffers, of gradients
     std::optional<float> bound;               // of a gradient, after scaling
+    std::span<const float> seen;              // or empty
   };
   Table(const config::TrainSection& train, std::vector<Slice> slices, std::uint64_t steps_per_epoch);
   Sum sum_of(std::span<const Contribution> contributions) const;
@@ -113,7 +134,10 @@ class Table {
   std::uint64_t updates_ = 0;  // steps that had samples
   std::shared_ptr<std::vector<float>> values_;
   std::vector<std::shared_ptr<std::vector<float>>> spare_;  // earlier values, still to be let go by others
+  std::size_t spare_max_ = 2;                               // which may be on their way to trainers
   std::vector<Array> arrays_;                               // of the rule
+  Delayed delayed_;
+  std::optional<std::vector<float>> mean_square_;  // of gradients, where delay is corrected by it
   std::optional<std::vector<float>> average_;
   bool by_rows_ = false;
   mutable RowSum row_sum_;

@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view magic = "TYT2";
 constexpr std::string_view magic_before = "TYT1";
 constexpr std::string_view average_name = "average";
+constexpr std::string_view mean_square_name = "delay_mean_square";
 constexpr std::size_t prefix_bytes = 8;
 constexpr std::size_t header_bytes_max = std::size_t{64} << 20;
 constexpr std::size_t slices_max = 1'000'000;
@@ -83,6 +84,7 @@ std::vector<float> floats_at(std::string_view bytes, std::size_t from, std::size
 std::vector<std::string> Table::array_names() const {
   std::vector<std::string> names;
   for (const Array& array : arrays_) names.emplace_back(array.name);
+  if (mean_square_) names.emplace_back(mean_square_name);
   if (average_) names.emplace_back(average_name);
   return names;
 }
@@ -106,6 +108,7 @@ Table::Saved Table::save() const {
   header.append(reinterpret_cast<const char*>(&length), sizeof(length));
   Saved saved{step_, header + json, values_, {}};
   for (const Array& array : arrays_) saved.arrays.push_back(array.floats);
+  if (mean_square_) saved.arrays.push_back(*mean_square_);
   if (average_) saved.arrays.push_back(*average_);
   return saved;
 }
@@ -117,7 +120,7 @@ std::vector<std::span<const std::byte>> Table::Saved::pieces() const {
   return out;
 }
 
-Result<Table> Table::load(const config::TrainSection& train, std::string_view bytes) {
+Result<Table> Table::load(const config::TrainSection& train, std::string_view bytes, const Delayed& delayed) {
   if (bytes.starts_with(magic_before)) return broken("written by an earlier version; start the job anew");
   if (bytes.size() < prefix_bytes || !bytes.starts_with(magic)) return broken("not what this program writes");
   std::uint32_t header_bytes = 0;
@@ -143,7 +146,7 @@ Result<Table> Table::load(const config::TrainSection& train, std::string_view by
   if (bytes.size() % sizeof(float) != 0 || *values > floats || floats != *values * (1 + arrays->size())) {
     return broken("its length does not fit its header");
   }
-  auto table = make(train, std::move(*slices), *steps_per_epoch, floats_at(bytes, 0, *values));
+  auto table = make(train, std::move(*slices), *steps_per_epoch, floats_at(bytes, 0, *values), delayed);
   if (!table) return Error{Errc::corrupt, "saved values: " + table.error().message};
   const std::string own = optimizer_name(train.optimizer.kind);
   if (optimizer->get<std::string>() != own || *arrays != table->array_names()) {
@@ -159,6 +162,7 @@ Result<Table> Table::load(const config::TrainSection& train, std::string_view by
     from += *values * sizeof(float);
   };
   for (Array& array : table->arrays_) take(array.floats);
+  if (table->mean_square_) take(*table->mean_square_);
   if (table->average_) take(*table->average_);
   table->step_ = *step;
   table->updates_ = *updates;

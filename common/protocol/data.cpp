@@ -30,6 +30,12 @@ v1::DataKind kind(DataKind kind) {
       return v1::DATA_KIND_SQUARES;
     case DataKind::norm:
       return v1::DATA_KIND_NORM;
+    case DataKind::mark:
+      return v1::DATA_KIND_MARK;
+    case DataKind::leave:
+      return v1::DATA_KIND_LEAVE;
+    case DataKind::cut:
+      return v1::DATA_KIND_CUT;
   }
   return v1::DATA_KIND_UNSPECIFIED;
 }
@@ -50,6 +56,12 @@ std::optional<DataKind> kind(v1::DataKind kind) {
       return DataKind::squares;
     case v1::DATA_KIND_NORM:
       return DataKind::norm;
+    case v1::DATA_KIND_MARK:
+      return DataKind::mark;
+    case v1::DATA_KIND_LEAVE:
+      return DataKind::leave;
+    case v1::DATA_KIND_CUT:
+      return DataKind::cut;
     default:
       return std::nullopt;
   }
@@ -172,6 +184,10 @@ std::string encode(const DataHeader& header) {
   for (const double sum : header.square_sums) out.add_square_sums(sum);
   out.set_norm(header.norm);
   out.set_coding(kind(header.coding));
+  out.set_cut(header.cut);
+  out.set_version(header.version);
+  out.set_last(header.last);
+  out.set_staleness(header.staleness);
   return out.SerializeAsString();
 }
 
@@ -193,6 +209,8 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
   if (in.trainer() >= members_max) return wrong("trainer");
   if (in.shard() >= members_max) return wrong("shard");
   if (in.sequence() > count_max) return wrong("sequence");
+  if (in.checkpoint() > count_max) return wrong("checkpoint");
+  if (in.cut() > count_max) return wrong("cut");
   const auto coding = kind(in.coding());
   if (!coding) return wrong("coding");
   const auto ending = kind(in.ending());
@@ -216,7 +234,11 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
                  .averages = in.averages(),
                  .square_sums = {},
                  .norm = in.norm(),
-                 .coding = *coding};
+                 .coding = *coding,
+                 .cut = in.cut(),
+                 .version = in.version(),
+                 .last = in.last(),
+                 .staleness = in.staleness()};
   std::uint64_t total = 0;
   for (const auto& slice : in.slices()) {
     const auto slice_kind = kind(slice.kind());

@@ -20,6 +20,10 @@ enum class DataKind : std::uint8_t {
   refused,  // shard -> trainer: `reason`; a stale incarnation or a wrong size
   squares,  // shard -> rank 0: `square_sums` of step `sequence`, whose gradients are all there
   norm,     // rank 0 -> shard: `norm` of step `sequence`; answered by `values` after the update
+  // Where trainers do not step together:
+  cut,    // shard -> trainer that waits for others: checkpoint `cut` is being made, to be marked
+  mark,   // trainer -> shard: checkpoint `cut` holds its pushes up to `sequence` and none after; no answer
+  leave,  // trainer -> shard: `sequence` was its last push; answered by `values`, rank 0 when all have left
 };
 
 enum class SliceKind : std::uint8_t {
@@ -52,9 +56,11 @@ struct DataHeader {
   std::uint32_t incarnation = 0;  // of the gang; a shard answers `refused` to another
   std::uint32_t trainer = 0;      // rank
   std::uint32_t shard = 0;
-  std::uint64_t sequence = 0;    // push: the step, from 1, applied exactly once. values: last applied step
+  // push: the trainer's step, from 1, applied exactly once. values: the last one that they hold; where
+  // trainers do not step together, of this trainer
+  std::uint64_t sequence = 0;
   std::uint32_t samples = 0;     // push: how many samples the gradient is the sum over
-  bool checkpoint = false;       // push of rank 0: write a checkpoint after this step
+  std::uint64_t checkpoint = 0;  // push or leave of rank 0: write one after it, with this number; 0: none
   Ending ending = Ending::none;  // push of rank 0: of training, with this step. values: of the applied step
   std::uint64_t epoch = 0;
   std::uint64_t steps_per_epoch = 0;  // init: for the learning-rate schedule
@@ -62,8 +68,15 @@ struct DataHeader {
   std::string reason;
   bool averages = false;            // pull: send the moving averages. values: these are they
   std::vector<double> square_sums;  // squares: of the mean gradient, one for each slice of the shard
-  double norm = 0;                  // norm: of the mean gradient over all shards
+  // norm: of the mean gradient over all shards. push where trainers do not step together: of its own one
+  double norm = 0;
   config::Compression coding = config::Compression::none;  // push: of the payload
+  // values: the checkpoint that is being made, 0: none. mark, push, leave: the last one that this trainer has
+  // marked, before this message
+  std::uint64_t cut = 0;
+  std::uint64_t version = 0;    // values: how many steps of the shard they went through
+  bool last = false;            // values: the answer to `leave`
+  std::uint64_t staleness = 0;  // values after a push: how many steps it was behind when it was applied
   friend bool operator==(const DataHeader&, const DataHeader&) = default;
 };
 

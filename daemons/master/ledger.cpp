@@ -6,7 +6,7 @@ Ledger::Lease Ledger::lease(const protocol::Partition& partition, Incarnation in
   const auto it = entries_.find(partition);
   if (it == entries_.end()) {
     entries_.emplace(partition, Entry{incarnation, false, 0});
-    trim(partition.epoch);
+    trim(partition.epoch, partition.rank);
     return Lease::granted;
   }
   Entry& entry = it->second;
@@ -20,7 +20,7 @@ bool Ledger::done(const protocol::Partition& partition, Incarnation incarnation,
   Entry& entry = entries_[partition];  // unknown: leased by a master that is gone
   if (entry.incarnation > incarnation || (entry.incarnation == incarnation && entry.done)) return false;
   entry = {incarnation, true, samples};
-  trim(partition.epoch);
+  trim(partition.epoch, partition.rank);
   return true;
 }
 
@@ -32,9 +32,10 @@ std::uint64_t Ledger::samples(std::uint64_t epoch) const {
   return sum;
 }
 
-void Ledger::trim(std::uint64_t epoch) {
-  // Trainers of one gang are never more than an epoch apart: they meet at every step.
-  std::erase_if(entries_, [&](const auto& item) { return item.first.epoch + 1 < epoch; });
+void Ledger::trim(std::uint64_t epoch, std::uint32_t rank) {
+  // Each rank goes through its epochs in order, and may be epochs ahead of the others.
+  std::erase_if(entries_,
+                [&](const auto& item) { return item.first.rank == rank && item.first.epoch + 1 < epoch; });
 }
 
 }  // namespace trainyard::master

@@ -31,9 +31,9 @@ class Ledger {
     bool done = false;
     std::uint32_t samples = 0;
   };
-  void trim(std::uint64_t epoch);
+  void trim(std::uint64_t epoch, std::uint32_t rank);
 
-  std::map<protocol::Partition, Entry> entries_;  // of two epochs at most
+  std::map<protocol::Partition, Entry> entries_;  // of two epochs of each rank at most
 };
 
 }  // namespace trainyard::master

@@ -1,7 +1,9 @@
 #include "daemons/ps/core.hpp"
 
+#include <cstring>
 #include <utility>
 
+#include "common/base/json.hpp"
 #include "common/base/text.hpp"
 #include "common/codec/codec.hpp"
 
@@ -11,6 +13,10 @@ using protocol::DataHeader;
 using protocol::DataKind;
 
 namespace {
+
+constexpr std::string_view magic = "TYS1";
+constexpr std::size_t prefix_bytes = 8;
+constexpr std::size_t json_bytes_max = 1 << 20;
 
 std::vector<optim::Slice> slices_of(const DataHeader& header) {
   std::vector<optim::Slice> slices;
@@ -22,16 +28,89 @@ std::vector<optim::Slice> slices_of(const DataHeader& header) {
   return slices;
 }
 
+/// What the shard's table does: where trainers step by themselves, changes are added as they are.
+config::TrainSection central(const config::TrainSection& train, config::UpdateRule rule) {
+  if (!config::steps_locally(rule)) return train;
+  config::TrainSection out;
+  out.epochs = train.epochs;
+  out.optimizer = {.kind = config::OptimizerKind::sgd, .learning_rate = 1, .momentum = 0};
+  return out;
+}
+
+Clocks clocks_of(const std::vector<std::uint64_t>& pushes, const config::StrategySection& strategy) {
+  return {pushes, strategy.update == config::UpdateRule::ssp
+                      ? std::optional<std::uint64_t>(strategy.staleness)
+                      : std::nullopt};
+}
+
+Error broken(const std::string& what) { return {Errc::corrupt, "a shard's part: " + what}; }
+
 }  // namespace
 
-Core::Core(const Identity& identity, const config::TrainSection& train)
-    : identity_(identity), train_(train), gate_(identity.job, identity.incarnation, identity.trainers, 0) {}
+Core::Core(const Identity& identity, const config::TrainSection& train,
+           const config::StrategySection& strategy)
+    : identity_(identity),
+      train_(central(train, strategy.update)),
+      strategy_(strategy),
+      gate_(identity.job, identity.incarnation, identity.trainers, 0, strategy.backup_trainers),
+      counted_(identity.trainers, 0),
+      clocks_(clocks_of(std::vector<std::uint64_t>(identity.trainers, 0), strategy)),
+      readings_(identity.trainers) {
+  counts_.staleness.assign(Counts::staleness_max + 1, 0);
+}
+
+optim::Table::Delayed Core::delayed() const {
+  return strategy_.update == config::UpdateRule::dc_asgd ? optim::Table::Delayed(strategy_.delay)
+                                                         : std::nullopt;
+}
+
+std::vector<std::span<const std::byte>> SavedPart::pieces() const {
+  std::vector<std::span<const std::byte>> out{std::as_bytes(std::span(prefix))};
+  for (const auto& piece : table.pieces()) out.push_back(piece);
+  return out;
+}
+
+SavedPart Core::save(std::uint64_t checkpoint) const {
+  Json json{{"checkpoint", checkpoint}};
+  if (!together()) json["pushes"] = clocks_.all_pushes();
+  std::string text = to_text(json);
+  text.append((4 - text.size() % 4) % 4, ' ');  // values stay aligned
+  const auto length = static_cast<std::uint32_t>(text.size());
+  std::string prefix(magic);
+  prefix.append(reinterpret_cast<const char*>(&length), sizeof(length));
+  return {checkpoint, prefix + text, table_->save()};
+}
 
 Status Core::restore(std::string_view part) {
-  auto table = optim::Table::load(train_, part);
+  std::uint32_t length = 0;
+  if (part.size() < prefix_bytes || !part.starts_with(magic)) return broken("not what this program writes");
+  std::memcpy(&length, part.data() + magic.size(), sizeof(length));
+  part.remove_prefix(prefix_bytes);
+  if (length > part.size() || length > json_bytes_max) return broken("cut short");
+  const auto json = parse_json(part.substr(0, length), json_bytes_max);
+  part.remove_prefix(length);
+  if (!json || !json->is_object()) return broken("unreadable header");
+  const auto number = json->find("checkpoint");
+  if (number == json->end() || !number->is_number_unsigned()) return broken("no number");
+  std::vector<std::uint64_t> pushes(identity_.trainers, 0);
+  if (!together()) {
+    const auto list = json->find("pushes");
+    if (list == json->end() || !list->is_array() || list->size() != identity_.trainers)
+      return broken("made by another number of trainers, or by trainers that step together");
+    for (std::size_t rank = 0; rank < pushes.size(); ++rank) {
+      if (!(*list)[rank].is_number_unsigned()) return broken("unreadable header");
+      pushes[rank] = (*list)[rank].get<std::uint64_t>();
+    }
+  }
+  auto table = optim::Table::load(train_, part, delayed());
   if (!table) return table.error();
-  gate_ = Gate(identity_.job, identity_.incarnation, identity_.trainers, table->step());
+  gate_ = Gate(identity_.job, identity_.incarnation, identity_.trainers, table->step(),
+               strategy_.backup_trainers);
+  counted_.assign(identity_.trainers, table->step());
+  clocks_ = clocks_of(pushes, strategy_);
+  checkpoint_ = number->get<std::uint64_t>();
   table_ = std::move(*table);
+  table_->keep_spare(identity_.trainers + 2);
   return {};
 }
 
@@ -54,9 +133,16 @@ Outcome Core::on(Arrival arrival) {
     case DataKind::norm:
       on_norm(arrival, outcome);
       break;
+    case DataKind::mark:
+      on_mark(arrival, outcome);
+      break;
+    case DataKind::leave:
+      on_leave(arrival, outcome);
+      break;
     case DataKind::values:
     case DataKind::refused:
     case DataKind::squares:
+    case DataKind::cut:
       break;  // a shard's own words; nobody waits for an answer to them
   }
   return outcome;
@@ -84,30 +170,32 @@ void Core::on_init(Arrival arrival, Outcome& outcome) {
     return;
   }
   auto table = optim::Table::make(train_, std::move(slices), arrival.header.steps_per_epoch,
-                                  {floats.begin(), floats.end()});
+                                  {floats.begin(), floats.end()}, delayed());
   if (!table) {
     outcome.replies.push_back(refusal(arrival, "first values: " + table.error().message));
     return;
   }
   table_ = std::move(*table);
+  table_->keep_spare(identity_.trainers + 2);
   for (const auto& [trainer, peer] : pulls_) outcome.replies.push_back(values_for(peer, trainer));
   pulls_.clear();
 }
 
 void Core::on_pull(Arrival arrival, Outcome& outcome) {
+  const std::uint32_t trainer = arrival.header.trainer;
   if (arrival.header.averages) {
     Reply reply;
     if (const auto averages = table_ ? table_->averages() : nullptr) {
-      reply = {arrival.peer, header(DataKind::values, arrival.header.trainer, table_->step()), averages};
+      reply = {arrival.peer, header(DataKind::values, trainer, sequence_for(trainer)), averages};
       reply.header.averages = true;
     } else {
       reply = refusal(arrival, "this shard keeps no averages");
     }
     outcome.replies.push_back(std::move(reply));
   } else if (table_) {
-    outcome.replies.push_back(values_for(arrival.peer, arrival.header.trainer));
+    outcome.replies.push_back(values_for(arrival.peer, trainer));
   } else {
-    pulls_[arrival.header.trainer] = arrival.peer;
+    pulls_[trainer] = arrival.peer;
   }
 }
 
@@ -122,32 +210,10 @@ void Core::on_push(Arrival arrival, Outcome& outcome) {
     outcome.replies.push_back(refusal(arrival, decoded.error().message));
     return;
   }
-  const Verdict verdict = gate_.push(arrival.header);
-  switch (verdict.passage) {
-    case Passage::refused:
-      outcome.replies.push_back(refusal(arrival, verdict.reason));
-      return;
-    case Passage::applied:
-      outcome.replies.push_back(values_for(arrival.peer, arrival.header.trainer));
-      return;
-    case Passage::held:
-      break;
-  }
-  const std::uint32_t trainer = arrival.header.trainer;
-  if (squares_) {
-    // Summed already: the double only tells where its trainer is to be answered.
-    pushes_.at(trainer).peer = arrival.peer;
-    if (trainer == 0) outcome.replies.push_back(squares());
-    return;
-  }
-  pushes_.insert_or_assign(trainer, std::move(arrival));
-  if (!gate_.complete()) return;
-  if (shares_norm()) {
-    squares_ = table_->square_sums(contributions());
-    outcome.replies.push_back(squares());
-  } else {
-    apply(outcome, std::nullopt);
-  }
+  if (together())
+    push_together(std::move(arrival), outcome);
+  else
+    push_apart(std::move(arrival), outcome);
 }
 
 Status Core::decode(Arrival& arrival) const {
@@ -167,39 +233,6 @@ Status Core::decode(Arrival& arrival) const {
   return {};
 }
 
-/// The answer to squares(). It may come twice, and the second one after the update.
-void Core::on_norm(const Arrival& arrival, Outcome& outcome) {
-  const DataHeader& header = arrival.header;
-  if (header.trainer != 0) {
-    outcome.replies.push_back(refusal(arrival, "only rank 0 gives the norm"));
-  } else if (table_ && header.sequence <= gate_.step()) {
-    outcome.replies.push_back(values_for(arrival.peer, header.trainer));
-  } else if (!squares_ || header.sequence != gate_.step() + 1) {
-    outcome.replies.push_back(
-        refusal(arrival, format("a norm of step {}, whose gradients are not all here", header.sequence)));
-  } else {
-    pushes_.at(0).peer = arrival.peer;
-    apply(outcome, header.norm);
-  }
-}
-
-std::vector<optim::Contribution> Core::contributions() const {
-  std::vector<optim::Contribution> out;  // in rank order, as the map has them
-  for (const auto& [trainer, push] : pushes_) out.push_back({push.header.samples, push.payload.floats()});
-  return out;
-}
-
-void Core::apply(Outcome& outcome, std::optional<double> norm) {
-  table_->apply(contributions(), norm);
-  squares_.reset();
-  gate_.pass();
-  const DataHeader chief = std::move(pushes_.at(0).header);
-  ending_ = chief.ending;
-  for (const auto& [trainer, push] : pushes_) outcome.replies.push_back(values_for(push.peer, trainer));
-  pushes_.clear();
-  if (chief.checkpoint) outcome.save = table_->save();
-}
-
 DataHeader Core::header(DataKind kind, std::uint32_t trainer, std::uint64_t sequence) const {
   return {.kind = kind,
           .job = identity_.job,
@@ -209,15 +242,21 @@ DataHeader Core::header(DataKind kind, std::uint32_t trainer, std::uint64_t sequ
           .sequence = sequence};
 }
 
-Reply Core::values_for(const std::string& peer, std::uint32_t trainer) const {
-  Reply reply{peer, header(DataKind::values, trainer, table_->step()), table_->values()};
-  reply.header.ending = ending_;
-  return reply;
+std::uint64_t Core::sequence_for(std::uint32_t trainer) const {
+  return together() ? table_->step() : clocks_.pushes(trainer);
 }
 
-Reply Core::squares() const {
-  Reply reply{pushes_.at(0).peer, header(DataKind::squares, 0, gate_.step() + 1), nullptr};
-  reply.header.square_sums = *squares_;
+Reply Core::values_for(const std::string& peer, std::uint32_t trainer) {
+  Reply reply{peer, header(DataKind::values, trainer, sequence_for(trainer)), table_->values()};
+  reply.header.ending = ending_;
+  reply.header.version = table_->step();
+  if (!together()) {
+    Reading& reading = readings_[trainer];
+    reading.version = table_->step();
+    if (delayed()) reading.values = table_->values();
+    reply.header.cut = clocks_.cut().value_or(0);
+    reply.header.staleness = reading.staleness;
+  }
   return reply;
 }
 

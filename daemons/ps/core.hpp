@@ -1,5 +1,7 @@
 // The decisions of one shard: what arrives from trainers goes in, replies and the state to save come out.
-// Knows no sockets, files or threads; holds the gate, the table and the pushes of the step that is due.
+// Knows no sockets, files or threads. Where trainers step together (sync, local_sgd) it holds a gate and the
+// pushes of the step that is due (core_together.cpp); else clocks, and each push goes in as it comes
+// (core_apart.cpp).
 #pragma once
 
 #include <cstdint>
@@ -14,6 +16,7 @@
 #include "common/config/job_spec.hpp"
 #include "common/optim/table.hpp"
 #include "common/protocol/data.hpp"
+#include "daemons/ps/clocks.hpp"
 #include "daemons/ps/gate.hpp"
 
 namespace trainyard::ps {
@@ -37,12 +40,32 @@ struct Arrival {
 struct Reply {
   std::string peer;
   protocol::DataHeader header;
-  optim::Table::Values values;  // nothing for `refused`
+  optim::Table::Values values;  // nothing unless the kind is `values`
+};
+
+/// A shard's part of a checkpoint: eight bytes, what the shard knows beside its table, the table.
+struct SavedPart {
+  std::uint64_t checkpoint = 0;  // its number: the step of rank 0
+  std::string prefix;
+  optim::Table::Saved table;
+  /// What to write, in order; valid as long as this is.
+  std::vector<std::span<const std::byte>> pieces() const;
 };
 
 struct Outcome {
-  std::vector<Reply> replies;               // to be sent in this order
-  std::optional<optim::Table::Saved> save;  // after the replies: the part of a checkpoint
+  std::vector<Reply> replies;    // to be sent in this order
+  std::vector<SavedPart> saves;  // after the replies: parts of checkpoints
+};
+
+/// What a shard has seen so far.
+struct Counts {
+  static constexpr std::size_t staleness_max = 64;  // the last place counts all from there on
+  std::uint64_t pushes = 0;                         // applied
+  std::uint64_t dropped = 0;                        // of backup trainers, too late for their step
+  std::uint64_t repeated = 0;                       // that were applied already
+  std::uint64_t staleness_sum = 0;
+  std::uint64_t spread = 0;              // the largest: how far the first trainer was ahead of the last
+  std::vector<std::uint64_t> staleness;  // [n]: pushes that were n steps behind when they were applied
 };
 
 struct Identity {
@@ -55,19 +78,39 @@ struct Identity {
 
 class Core {
  public:
-  Core(const Identity& identity, const config::TrainSection& train);
+  Core(const Identity& identity, const config::TrainSection& train,
+       const config::StrategySection& strategy = {});
 
   /// The part of an earlier checkpoint; before anything else arrives.
   Status restore(std::string_view part);
   Outcome on(Arrival arrival);
 
-  std::uint64_t step() const { return gate_.step(); }
+  /// That the table went through.
+  std::uint64_t step() const { return table_ ? table_->step() : 0; }
+  /// Of the checkpoint that was restored; 0: none was.
+  std::uint64_t checkpoint() const { return checkpoint_; }
   const std::optional<optim::Table>& table() const { return table_; }
+  const Counts& counts() const { return counts_; }
 
  private:
+  bool together() const { return config::in_step(strategy_.update); }
+  optim::Table::Delayed delayed() const;
   void on_init(Arrival arrival, Outcome& outcome);
   void on_pull(Arrival arrival, Outcome& outcome);
   void on_push(Arrival arrival, Outcome& outcome);
+  void push_together(Arrival arrival, Outcome& outcome);
+  void push_apart(Arrival arrival, Outcome& outcome);
+  void on_mark(const Arrival& arrival, Outcome& outcome);
+  void on_leave(const Arrival& arrival, Outcome& outcome);
+  void apply_apart(const Arrival& arrival, Outcome& outcome);
+  /// Values, once staleness allows them.
+  void answer_apart(std::uint32_t trainer, const std::string& peer, Outcome& outcome);
+  void tell_of_cut(std::uint32_t trainer, const std::string& peer, Outcome& outcome) const;
+  void tell_all_of_cut(Outcome& outcome) const;
+  Reply last_values(const std::string& peer, std::uint32_t trainer);
+  /// What waited for others to push, to mark or to leave.
+  void let_go(Outcome& outcome);
+  SavedPart save(std::uint64_t checkpoint) const;
   /// Makes the payload of a push the floats that it stands for.
   Status decode(Arrival& arrival) const;
   void on_norm(const Arrival& arrival, Outcome& outcome);
@@ -75,12 +118,17 @@ class Core {
   bool shares_norm() const { return train_.clip.norm && identity_.shards > 1; }
   std::vector<optim::Contribution> contributions() const;
   protocol::DataHeader header(protocol::DataKind kind, std::uint32_t trainer, std::uint64_t sequence) const;
-  Reply values_for(const std::string& peer, std::uint32_t trainer) const;
+  /// The step of `trainer` that the values hold.
+  std::uint64_t sequence_for(std::uint32_t trainer) const;
+  Reply values_for(const std::string& peer, std::uint32_t trainer);
   Reply squares() const;
   Reply refusal(const Arrival& arrival, std::string reason) const;
 
   Identity identity_;
   config::TrainSection train_;
+  config::StrategySection strategy_;
+  std::uint64_t checkpoint_ = 0;
+  Counts counts_;
   Gate gate_;
   std::optional<optim::Table> table_;
   std::map<std::uint32_t, Arrival> pushes_;           // of the due step, by rank
@@ -88,6 +136,21 @@ class Core {
   protocol::Ending ending_ = protocol::Ending::none;  // of training, with the applied step
   std::optional<std::vector<double>> squares_;  // of the due step, once all have pushed and while its norm is
                                                 // awaited from rank 0
+  std::map<std::uint32_t, std::string> late_;   // rank -> peer: came while the norm was awaited, as a backup
+  std::vector<std::uint64_t> counted_;          // by rank: the last step that its push was in
+
+  // Where trainers do not step together.
+  struct Reading {
+    std::uint64_t version = 0;    // of the values that were sent last
+    optim::Table::Values values;  // those, where delay is corrected
+    std::uint64_t staleness = 0;  // of its last push
+  };
+  Clocks clocks_;
+  std::vector<Reading> readings_;                // by rank
+  std::map<std::uint32_t, Arrival> beyond_cut_;  // pushes that wait until the cut is whole
+  std::map<std::uint32_t, std::string> ahead_;   // rank -> peer: pushed, and too far ahead to read
+  std::optional<Arrival> chief_leaves_;          // rank 0's last word, until all have left
+  bool ended_ = false;                           // all have left, and that was saved
 };
 
 }  // namespace trainyard::ps

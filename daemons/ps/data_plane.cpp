@@ -53,20 +53,19 @@ void DataPlane::answer(net::DataMessage message) {
     }
     server_->send(reply.peer, protocol::encode(reply.header), reply.values);
   }
-  if (outcome.save) {
-    const std::uint64_t step = outcome.save->step;
-    if (!to_write_.try_put(*outcome.save)) {
-      written_({step, Error{Errc::conflict, "the checkpoint before it is still being written"}});
-    }
+  for (SavedPart& saved : outcome.saves) {
+    const std::uint64_t number = saved.checkpoint;
+    if (!to_write_.try_put(saved))
+      written_({number, Error{Errc::conflict, "the checkpoint before it is still being written"}});
   }
 }
 
 void DataPlane::write_parts() {
   while (const auto saved = to_write_.take()) {
-    const std::string directory =
-        settings_.checkpoint_dir + "/" + store::checkpoint_name(saved->step, settings_.identity.incarnation);
+    const std::string directory = settings_.checkpoint_dir + "/" +
+                                  store::checkpoint_name(saved->checkpoint, settings_.identity.incarnation);
     const auto pieces = saved->pieces();
-    written_({saved->step, store::write_part(directory, part_name(settings_.identity.shard), pieces)});
+    written_({saved->checkpoint, store::write_part(directory, part_name(settings_.identity.shard), pieces)});
   }
 }
 

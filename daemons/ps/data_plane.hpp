@@ -18,7 +18,7 @@ namespace trainyard::ps {
 
 /// What became of this shard's part of a checkpoint: it is on disk, or why it is not.
 struct Written {
-  std::uint64_t step = 0;
+  std::uint64_t step = 0;  // the checkpoint's number
   Result<store::PartInfo> part;
 };
 
@@ -47,7 +47,7 @@ class DataPlane {
   const std::function<void(const Written&)> written_;
   std::atomic<bool> stopping_{false};
   // One waits, one is being written: a third checkpoint before that is passed over.
-  Mailbox<optim::Table::Saved> to_write_{1};
+  Mailbox<SavedPart> to_write_{1};
   std::thread writer_;
   std::thread server_thread_;
 };

@@ -5,9 +5,15 @@
 
 namespace trainyard::ps {
 
-Gate::Gate(std::uint64_t job, std::uint32_t incarnation, std::uint32_t trainers, std::uint64_t step)
-    : job_(job), incarnation_(incarnation), step_(step), here_(trainers, false), waiting_(trainers) {
-  check(trainers > 0, "a gate needs trainers");
+Gate::Gate(std::uint64_t job, std::uint32_t incarnation, std::uint32_t trainers, std::uint64_t step,
+           std::uint32_t backups)
+    : job_(job),
+      incarnation_(incarnation),
+      step_(step),
+      backups_(backups),
+      here_(trainers, false),
+      waiting_(trainers) {
+  check(backups < trainers, "a gate needs trainers, and more of them than backups");
 }
 
 Verdict Gate::admit(const protocol::DataHeader& header) const {

@@ -25,13 +25,15 @@ struct Verdict {
 class Gate {
  public:
   /// `step`: the last applied one. trainers > 0.
-  Gate(std::uint64_t job, std::uint32_t incarnation, std::uint32_t trainers, std::uint64_t step);
+  /// backups < trainers: a step needs so many fewer than all, and rank 0 always, whose word it carries.
+  Gate(std::uint64_t job, std::uint32_t incarnation, std::uint32_t trainers, std::uint64_t step,
+       std::uint32_t backups = 0);
 
   /// Of the gang's own life and of a rank that it has? Gives the reason why not.
   Verdict admit(const protocol::DataHeader& header) const;
   Verdict push(const protocol::DataHeader& header);
-  /// All ranks have pushed the step that is due.
-  bool complete() const { return waiting_ == 0; }
+  /// As many ranks as it takes have pushed the step that is due.
+  bool complete() const { return waiting_ <= backups_ && here_[0]; }
   /// The due step was applied; the next one is due.
   void pass();
 
@@ -42,6 +44,7 @@ class Gate {
   std::uint64_t job_;
   std::uint32_t incarnation_;
   std::uint64_t step_;
+  std::uint32_t backups_;
   std::vector<bool> here_;  // by rank: has pushed the due step
   std::uint32_t waiting_;   // how many have not
 };

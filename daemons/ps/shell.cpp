@@ -59,14 +59,14 @@ void Shell::serve(const protocol::Roster& roster) {
                           .shard = environment_.key.task.index,
                           .trainers = job_.cluster.trainers,
                           .shards = job_.cluster.parameter_servers};
-  Core core(identity, job_.train);
+  Core core(identity, job_.train, job_.strategy);
   if (roster.resume_step > 0) {
     if (const Status restored = restore(core, roster.resume_directory); !restored) {
       log::error("cannot resume: {}", restored.error().message);
       end(runtime::exit_failed);
       return;
     }
-    log::info("resumes from step {}", core.step());
+    log::info("resumes from step {}", core.checkpoint());
   }
   plane_ = std::make_unique<DataPlane>(
       std::move(server_), std::move(core), DataPlane::Settings{identity, environment_.checkpoint_dir},
@@ -94,9 +94,9 @@ Status Shell::restore(Core& core, const std::string& directory) const {
     if (!bytes) return bytes.error();
     if (const Status restored = core.restore(*bytes); !restored)
       return restored.error().with(path + "/" + wanted);
-    if (core.step() != manifest->step) {
+    if (core.checkpoint() != manifest->step) {
       return Error{Errc::corrupt, format("{}/{}: is of step {}, the manifest of step {}", path, wanted,
-                                         core.step(), manifest->step)};
+                                         core.checkpoint(), manifest->step)};
     }
     return {};
   }

@@ -37,10 +37,10 @@ Result<std::uint64_t> DeviceExchange::begin(std::span<float> values) {
   return step;
 }
 
-Result<protocol::Ending> DeviceExchange::step(const Push& push, std::span<float>) {
+Result<Stepped> DeviceExchange::step(const Push& push, std::span<float>) {
   check(push.step == table_->step() + 1, "steps come one after the other");
   table_->pass(push.samples > 0);
-  return push.marks.ending;
+  return Stepped{push.marks.ending, push.step, 0};
 }
 
 Status DeviceExchange::averages(std::span<float> values) {

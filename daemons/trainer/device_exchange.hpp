@@ -22,7 +22,7 @@ class DeviceExchange final : public LocalExchange {
   const tensor::UpdateStep& next(std::uint32_t samples);
 
   Result<std::uint64_t> begin(std::span<float> values) override;
-  Result<protocol::Ending> step(const Push& push, std::span<float> values) override;
+  Result<Stepped> step(const Push& push, std::span<float> values) override;
   Status averages(std::span<float> values) override;
   std::optional<optim::Table::Saved> own_state() const override;
 

@@ -43,6 +43,11 @@ Status Training::end_epoch(std::uint64_t step) {
       {"wait/input", seconds(sums_.input) / seconds(took)},
       {"wait/compute", seconds(sums_.compute) / seconds(took)},
       {"wait/exchange", seconds(sums_.exchange) / seconds(took)}};
+  if (!config::in_step(job_.strategy.update)) {
+    metrics["staleness/mean"] =
+        static_cast<double>(sums_.staleness) / static_cast<double>(std::max<std::uint64_t>(sums_.steps, 1));
+    metrics["staleness/max"] = static_cast<double>(sums_.staleness_max);
+  }
   if (job_.train.precision == config::Precision::fp16)
     metrics["overflows"] = static_cast<double>(sums_.overflows);
   if (is_chief()) {

@@ -1,6 +1,7 @@
 #include "daemons/trainer/exchange.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "common/base/log.hpp"
@@ -80,13 +81,13 @@ net::SharedFloats ShardExchange::gather(const Shard& shard, std::span<const floa
 
 net::SharedBytes ShardExchange::coded(Shard& shard, std::span<const float> gradients) const {
   net::SharedFloats floats = gather(shard, gradients);
-  if (settings_.compression == config::Compression::none) return floats;
-  if (codec::has_residual(settings_.compression)) shard.residual.resize(shard.floats);
+  if (settings_.strategy.compression == config::Compression::none) return floats;
+  if (codec::has_residual(settings_.strategy.compression)) shard.residual.resize(shard.floats);
   std::vector<codec::Part> parts;
   for (const protocol::SliceInfo& slice : shard.slices)
     parts.push_back({slice.length, slice.kind == protocol::SliceKind::buffer});
   return std::make_shared<const std::vector<std::byte>>(
-      codec::encode(settings_.compression, parts, *floats, shard.residual));
+      codec::encode(settings_.strategy.compression, parts, *floats, shard.residual));
 }
 
 void ShardExchange::send(std::uint32_t shard, const std::vector<Outgoing>& messages) {
@@ -100,7 +101,8 @@ Result<std::uint64_t> ShardExchange::begin(std::span<float> values) {
     if (settings_.rank == 0) {
       DataHeader init = header(DataKind::init, i);
       init.slices = shards_[i].slices;
-      init.steps_per_epoch = settings_.steps_per_epoch;
+      // Where each push is a step of its own, an epoch has as many steps as pushes.
+      init.steps_per_epoch = settings_.steps_per_epoch * (together() ? 1 : settings_.trainers);
       sent[i].push_back({std::move(init), gather(shards_[i], values)});
     }
     sent[i].push_back({header(DataKind::pull, i), nullptr});
@@ -117,10 +119,24 @@ Result<std::uint64_t> ShardExchange::begin(std::span<float> values) {
     }
     step = answer->sequence;
   }
-  return step_ = *step;
+  return step_ = pushed_ = *step;
 }
 
-Result<protocol::Ending> ShardExchange::step(const Push& push, std::span<float> values) {
+Status ShardExchange::pull(std::span<float> values) {
+  Sent sent(shards_.size());
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    sent[i].push_back({header(DataKind::pull, i), nullptr});
+    send(i, sent[i]);
+  }
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto answer = await_values(
+        i, sent[i], [&](const DataHeader& got) { return !got.averages && got.sequence >= step_; }, values);
+    if (!answer) return answer.error();
+  }
+  return {};
+}
+
+Result<Stepped> ShardExchange::step(const Push& push, std::span<float> values) {
   Sent sent(shards_.size());
   // A shard hears of whole slices: rows go with zeros around them.
   std::span<const float> gradients = push.gradients;
@@ -129,32 +145,102 @@ Result<protocol::Ending> ShardExchange::step(const Push& push, std::span<float> 
     for (const tensor::RowGradient& part : push.rows) optim::add_rows(part, filled_.data() + part.offset);
     gradients = filled_;
   }
+  const double own_norm = !together() && settings_.train.clip.norm ? norm_of(push, gradients) : 0;
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
     DataHeader push_header = header(DataKind::push, i);
     push_header.sequence = push.step;
     push_header.samples = push.samples;
-    push_header.checkpoint = push.marks.checkpoint;
+    if (push.marks.checkpoint) push_header.checkpoint = push.checkpoint > 0 ? push.checkpoint : push.step;
     push_header.ending = push.marks.ending;
-    push_header.coding = settings_.compression;
+    push_header.coding = settings_.strategy.compression;
+    push_header.norm = own_norm;
+    push_header.cut = cut_;
     net::SharedBytes payload;
     if (push.samples > 0) payload = coded(shards_[i], gradients);
     sent[i].push_back({std::move(push_header), std::move(payload)});
     send(i, sent[i]);
   }
-  if (settings_.train.clip.norm && settings_.rank == 0 && shards_.size() > 1) {
+  if (together() && settings_.train.clip.norm && settings_.rank == 0 && shards_.size() > 1) {
     if (const Status shared = share_norm(push.step, sent); !shared) return shared.error();
   }
-  auto ending = protocol::Ending::none;
+  pushed_ = push.step;
+  // Rank 0 marks a checkpoint with its push.
+  if (push.marks.checkpoint && !together()) {
+    cut_ = push.checkpoint > 0 ? push.checkpoint : push.step;
+    cut_at_ = push.step;
+  }
+  Stepped out{.step = ~std::uint64_t{0}};
+  std::uint64_t cut = 0;
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
-    // An answer to what was sent twice may come twice; the step tells.
+    // An answer to what was sent twice may come twice; the step tells. A step may be over without this push.
     const auto answer = await_values(
-        i, sent[i], [&](const DataHeader& got) { return !got.averages && got.sequence == push.step; },
+        i, sent[i], [&](const DataHeader& got) { return !got.averages && got.sequence >= push.step; },
         values);
     if (!answer) return answer.error();
-    ending = std::max(ending, answer->ending);
+    out.ending = std::max(out.ending, answer->ending);
+    out.step = std::min(out.step, answer->sequence);
+    out.staleness = std::max(out.staleness, answer->staleness);
+    cut = std::max(cut, answer->cut);
   }
-  step_ = push.step;
-  return ending;
+  step_ = out.step;
+  mark(cut);
+  return out;
+}
+
+double ShardExchange::norm_of(const Push& push, std::span<const float> gradients) const {
+  if (push.samples == 0) return 0;
+  const auto scale = static_cast<float>(1.0 / static_cast<double>(push.samples));
+  std::vector<std::vector<double>> squares(shards_.size());
+  for (std::size_t i = 0; i < shards_.size(); ++i)
+    for (const protocol::SliceInfo& slice : shards_[i].slices) {
+      const std::array part{gradients.subspan(slice.offset, slice.length)};
+      squares[i].push_back(slice.kind == protocol::SliceKind::buffer
+                               ? 0.0
+                               : optim::square_sum({part, scale, std::nullopt, std::nullopt}, slice.length));
+    }
+  return norm_of_slices(squares);
+}
+
+void ShardExchange::mark(std::uint64_t cut) {
+  if (cut <= cut_) return;
+  cut_ = cut;
+  cut_at_ = pushed_;
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) tell_mark(i);
+}
+
+void ShardExchange::tell_mark(std::uint32_t shard) {
+  DataHeader mark = header(DataKind::mark, shard);
+  mark.sequence = cut_at_;
+  mark.cut = cut_;
+  send(shard, {{std::move(mark), nullptr}});
+}
+
+Status ShardExchange::leave(const Marks& marks, std::uint64_t checkpoint, std::span<float> values) {
+  if (together()) return {};
+  Sent sent(shards_.size());
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    DataHeader last = header(DataKind::leave, i);
+    last.sequence = step_;
+    last.checkpoint = checkpoint;
+    last.ending = marks.ending;
+    last.cut = cut_;
+    sent[i].push_back({std::move(last), nullptr});
+    send(i, sent[i]);
+  }
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto answer = await_values(
+        i, sent[i], [](const DataHeader& got) { return got.last; }, values);
+    if (!answer) return answer.error();
+  }
+  return {};
+}
+
+double ShardExchange::norm_of_slices(const std::vector<std::vector<double>>& squares) const {
+  // In the order of the slices, so that the number of shards changes no bit.
+  std::vector<double> all;
+  std::vector<std::size_t> taken(shards_.size(), 0);
+  for (const std::uint32_t owner : owners_) all.push_back(squares[owner][taken[owner]++]);
+  return optim::norm_of(all);
 }
 
 Status ShardExchange::share_norm(std::uint64_t step, Sent& sent) {
@@ -171,14 +257,11 @@ Status ShardExchange::share_norm(std::uint64_t step, Sent& sent) {
     }
     squares.push_back(std::move(answer->header.square_sums));
   }
-  // In the order of the slices, so that the number of shards changes no bit.
-  std::vector<double> all;
-  std::vector<std::size_t> taken(shards_.size(), 0);
-  for (const std::uint32_t owner : owners_) all.push_back(squares[owner][taken[owner]++]);
+  const double shared = norm_of_slices(squares);
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
     DataHeader norm = header(DataKind::norm, i);
     norm.sequence = step;
-    norm.norm = optim::norm_of(all);
+    norm.norm = shared;
     sent[i] = {{std::move(norm), nullptr}};
     send(i, sent[i]);
   }
@@ -220,6 +303,13 @@ Result<ShardExchange::Answer> ShardExchange::await(std::uint32_t index, const st
     if (answer->incarnation != settings_.incarnation) continue;
     if (answer->kind == DataKind::refused) {
       return Error{Errc::refused, format("shard ps-{} at {}: {}", index, shard.endpoint, answer->reason)};
+    }
+    if (answer->kind == DataKind::cut) {
+      if (answer->cut == cut_)
+        tell_mark(index);  // it was lost
+      else
+        mark(answer->cut);
+      continue;
     }
     if (wanted(*answer)) return Answer{std::move(*answer), std::move(message->payload)};
   }

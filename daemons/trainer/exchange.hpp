@@ -29,6 +29,15 @@ struct Push {
   std::span<const float> gradients;           // flat, of all tensors; not looked at without samples
   std::span<const tensor::RowGradient> rows;  // of tensors that are 0 in `gradients`, each tensor once
   Marks marks;                                // of rank 0; others leave them alone
+  std::uint64_t checkpoint = 0;               // the number of a marked checkpoint; 0: that of the step
+};
+
+/// What an exchange gave.
+struct Stepped {
+  protocol::Ending ending = protocol::Ending::none;  // of training, with this step
+  std::uint64_t step = 0;       // of this trainer, that the values hold; further than the push's where others
+                                // went on without it
+  std::uint64_t staleness = 0;  // how many steps of others were applied between reading and this push
 };
 
 class Exchange {
@@ -37,9 +46,16 @@ class Exchange {
   /// values: in, the first values that this trainer would give; out, those of the job. Returns the step that
   /// they belong to, 0 at the beginning.
   virtual Result<std::uint64_t> begin(std::span<float> values) = 0;
-  /// Returns once the step is applied and `values` are the new ones: whether training ends with it. Where a
-  /// device updates them, both are empty.
-  virtual Result<protocol::Ending> step(const Push& push, std::span<float> values) = 0;
+  /// Returns once the step is applied and `values` are the new ones. Where a device updates them, both are
+  /// empty.
+  virtual Result<Stepped> step(const Push& push, std::span<float> values) = 0;
+  /// Marks travel with such steps alone.
+  virtual bool exchanges(std::uint64_t /*step*/) const { return true; }
+  /// After the last step, where trainers do not step together. Returns to rank 0 once all have left, with the
+  /// values that are left; `checkpoint`: its number, 0: none.
+  virtual Status leave(const Marks& /*marks*/, std::uint64_t /*checkpoint*/, std::span<float> /*values*/) {
+    return {};
+  }
   /// The moving averages after the last step, where the job has train.ema; what is frozen is left alone.
   virtual Status averages(std::span<float> values) = 0;
   /// State that no shard keeps and that a checkpoint needs.
@@ -55,10 +71,11 @@ class ShardExchange final : public Exchange {
     std::uint64_t job = 0;
     std::uint32_t incarnation = 0;
     std::uint32_t rank = 0;
+    std::uint32_t trainers = 1;
     std::vector<std::string> shards;  // endpoints, by index
     std::vector<optim::TensorSize> tensors;
     config::TrainSection train;
-    config::Compression compression = config::Compression::none;
+    config::StrategySection strategy;
     std::uint64_t steps_per_epoch = 1;
     std::uint64_t slice_floats_max = optim::slice_floats_usual;  // unless the rule needs whole tensors
     Duration retry = std::chrono::seconds(2);  // without an answer so long: the same is sent again
@@ -68,8 +85,12 @@ class ShardExchange final : public Exchange {
                                                         const std::atomic<bool>& cancelled);
 
   Result<std::uint64_t> begin(std::span<float> values) override;
-  Result<protocol::Ending> step(const Push& push, std::span<float> values) override;
+  Result<Stepped> step(const Push& push, std::span<float> values) override;
   Status averages(std::span<float> values) override;
+  Status leave(const Marks& marks, std::uint64_t checkpoint, std::span<float> values) override;
+  /// The values as they are now.
+  Status pull(std::span<float> values);
+  bool together() const { return config::in_step(settings_.strategy.update); }
 
  private:
   struct Shard {
@@ -102,6 +123,12 @@ class ShardExchange final : public Exchange {
   Result<Answer> await(std::uint32_t shard, const std::vector<Outgoing>& sent, const Wanted& wanted);
   Result<protocol::DataHeader> await_values(std::uint32_t shard, const std::vector<Outgoing>& sent,
                                             const Wanted& wanted, std::span<float> values);
+  /// Of the mean gradient of this trainer alone.
+  double norm_of_slices(const std::vector<std::vector<double>>& squares) const;
+  double norm_of(const Push& push, std::span<const float> gradients) const;
+  /// Tells the shards that what this trainer pushed so far is in checkpoint `cut` and what comes is not.
+  void mark(std::uint64_t cut);
+  void tell_mark(std::uint32_t shard);
   /// Of rank 0 in a job that clips by norm over several shards: sums up what the shards know of the step and
   /// tells them. `sent` becomes what was sent last.
   Status share_norm(std::uint64_t step, Sent& sent);
@@ -112,6 +139,9 @@ class ShardExchange final : public Exchange {
   std::vector<float> filled_;          // gradients with rows in their places
   std::vector<std::uint32_t> owners_;  // of all slices in the order of their offsets: the shard
   std::uint64_t step_ = 0;             // that the values belong to
+  std::uint64_t pushed_ = 0;           // the newest push
+  std::uint64_t cut_ = 0;              // the last that this trainer has marked
+  std::uint64_t cut_at_ = 0;           // with this push as the last before it
 };
 
 /// One trainer and no shard: the same update, in this process.
@@ -121,9 +151,13 @@ class LocalExchange : public Exchange {
                 std::uint64_t steps_per_epoch);
   /// What own_state() gave once.
   Status restore(std::string_view bytes);
+  /// begin() begins after this step; not after restore().
+  void begin_at(std::uint64_t step) { first_ = step; }
+  /// These are the values now, whatever the steps made of them; the rule keeps what it knows.
+  void replace(std::span<const float> values);
 
   Result<std::uint64_t> begin(std::span<float> values) override;
-  Result<protocol::Ending> step(const Push& push, std::span<float> values) override;
+  Result<Stepped> step(const Push& push, std::span<float> values) override;
   Status averages(std::span<float> values) override;
   std::optional<optim::Table::Saved> own_state() const override;
 
@@ -136,6 +170,7 @@ class LocalExchange : public Exchange {
  private:
   void take_values(const Push& push, std::span<float> values) const;
   std::vector<float> gathered_;  // gradients of what is not frozen
+  std::uint64_t first_ = 0;
 };
 
 }  // namespace trainyard::trainer

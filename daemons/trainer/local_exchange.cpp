@@ -30,12 +30,20 @@ Result<std::uint64_t> LocalExchange::begin(std::span<float> values) {
     auto table = optim::Table::make(train_, slices_, steps_per_epoch_, std::move(own));
     if (!table) return table.error();
     table_ = std::move(*table);
+    table_->begin_at(first_);
   }
   scatter(slices_, *table_->values(), values);
   return table_->step();
 }
 
-Result<protocol::Ending> LocalExchange::step(const Push& push, std::span<float> values) {
+void LocalExchange::replace(std::span<const float> values) {
+  std::vector<float> own;
+  own.reserve(table_->size());
+  gather(slices_, values, own);
+  table_->replace(own);
+}
+
+Result<Stepped> LocalExchange::step(const Push& push, std::span<float> values) {
   check(push.step == table_->step() + 1, "steps come one after the other");
   optim::Contribution own{push.samples, push.gradients, push.rows};
   if (push.samples > 0 && table_->size() != push.gradients.size()) {  // something is frozen
@@ -50,7 +58,7 @@ Result<protocol::Ending> LocalExchange::step(const Push& push, std::span<float> 
   }
   table_->apply(std::span(&own, 1));
   take_values(push, values);
-  return push.marks.ending;
+  return Stepped{push.marks.ending, push.step, 0};
 }
 
 /// What the step changed: of a tensor with rows, those.

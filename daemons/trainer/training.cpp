@@ -40,6 +40,8 @@ Training::Counted::Counted(metrics::Registry& registry)
       samples(registry.counter("trainyard_trainer_samples_total", "Records that were trained on.")),
       overflows(registry.counter("trainyard_trainer_overflows_total",
                                  "Batches that were left out because their gradients overflowed in fp16.")),
+      dropped(registry.counter("trainyard_trainer_dropped_steps_total",
+                               "Steps that went on without this trainer, as a backup.")),
       input(registry.counter(seconds_metric, seconds_help, "phase=\"input\"")),
       compute(registry.counter(seconds_metric, seconds_help, "phase=\"compute\"")),
       exchange(registry.counter(seconds_metric, seconds_help, "phase=\"exchange\"")) {}
@@ -178,23 +180,40 @@ Status Training::connect() {
     ShardExchange::Settings settings{.job = number(environment_.key.task.job),
                                      .incarnation = number(environment_.key.incarnation),
                                      .rank = environment_.key.task.index,
+                                     .trainers = job_.cluster.trainers,
                                      .shards = {},
                                      .tensors = tensors_,
                                      .train = job_.train,
-                                     .compression = job_.strategy.compression,
+                                     .strategy = job_.strategy,
                                      .steps_per_epoch = steps_per_epoch};
     for (optim::TensorSize& tensor : settings.tensors) tensor.row = 0;  // shards hear of whole slices
+    const bool locally = config::steps_locally(job_.strategy.update);
+    if (locally) settings.tensors = LocalSteps::central(settings.tensors, job_.strategy.update);
     for (auto& [index, address] : shards) settings.shards.push_back(std::move(address));
     auto exchange = ShardExchange::connect(std::move(settings), link_.cancelled);
     if (!exchange) return exchange.error();
-    exchange_ = std::move(*exchange);
+    if (locally) {
+      exchange_ = std::make_unique<LocalSteps>(LocalSteps::Settings{.train = job_.train,
+                                                                    .strategy = job_.strategy,
+                                                                    .trainers = job_.cluster.trainers,
+                                                                    .tensors = tensors_,
+                                                                    .steps_per_epoch = steps_per_epoch,
+                                                                    .steps = plan_->steps(),
+                                                                    .resume_step = roster_.resume_step},
+                                               std::move(*exchange));
+    } else {
+      exchange_ = std::move(*exchange);
+    }
   }
   if (roster_.resume_step > 0) {
     const std::string directory = environment_.checkpoint_dir + "/" + roster_.resume_directory;
     auto part = read_chief_part(directory);
     if (!part) return part.error();
     history_ = std::move(part->history);
-    if (part->ended) ending_ = Ending::done;
+    if (part->ended) {
+      ended_before_ = true;
+      ending_ = Ending::done;
+    }
     sums_.loss = part->epoch_so_far.loss;
     sums_.correct = part->epoch_so_far.correct;
     sums_.samples = part->epoch_so_far.samples;
@@ -206,8 +225,9 @@ Status Training::connect() {
   if (local) exchange_ = std::move(local);
   const auto step = exchange_->begin(network_->values());
   if (!step) return step.error();
-  start_ = requested_ = *step;
-  if (start_ != roster_.resume_step) {
+  start_ = requested_ = done_ = *step;
+  // Where trainers do not step together, each has its own last step in a checkpoint.
+  if (start_ != roster_.resume_step && (is_chief() || config::in_step(job_.strategy.update))) {
     return Error{Errc::corrupt,
                  format("the shards are at step {}, the checkpoint at step {}", start_, roster_.resume_step)};
   }
@@ -225,10 +245,11 @@ Status Training::train() {
     }
   }
   sums_.since = now();
-  for (std::uint64_t step = start_ + 1; step <= plan_->steps() && ending_ == Ending::none; ++step) {
-    if (const Status done = train_step(step); !done) return done;
+  while (done_ < plan_->steps() && ending_ == Ending::none) {
+    if (const Status done = train_step(done_ + 1); !done) return done;
   }
   if (ending_ == Ending::none) ending_ = Ending::done;  // there was no step to do
+  if (const Status left = leave(); !left) return left;
   watch_->finish();
   return {};
 }
@@ -244,9 +265,9 @@ Status Training::train_step(std::uint64_t step) {
   }
   batches_.pop_front();
   const Time computed = now();
-  if (chief_) push.marks = chief_->mark(step, computed);
-  const auto ending = exchange_->step(push, device_ ? std::span<float>() : network_->values());
-  if (!ending) return ending.error();
+  if (chief_ && exchange_->exchanges(step)) push.marks = marks_of(step, computed);
+  const auto stepped = exchange_->step(push, device_ ? std::span<float>() : network_->values());
+  if (!stepped) return stepped.error();
   const Time exchanged = now();
   watch_->spent("exchange", computed, exchanged);
   watch_->step_ends();
@@ -255,7 +276,11 @@ Status Training::train_step(std::uint64_t step) {
   counted_.samples.add(push.samples);
   counted_.steps.add();
   partition_samples_ += push.samples;
-  ending_ = *ending;
+  ending_ = stepped->ending;
+  sums_.staleness += stepped->staleness;
+  sums_.staleness_max = std::max(sums_.staleness_max, stepped->staleness);
+  ++sums_.steps;
+  done_ = step;
   end_partition(step);
   const bool epoch_ends = plan_->ends_epoch(step);
   if (epoch_ends) {
@@ -264,6 +289,9 @@ Status Training::train_step(std::uint64_t step) {
   // After the end of the epoch: a checkpoint of its last step has its line of the history.
   if (push.marks.checkpoint) {
     save(step, push.marks.ending == Ending::done);
+  }
+  if (stepped->step > step) {
+    if (const Status passed = pass_over(stepped->step); !passed) return passed;
   }
   if (!epoch_ends && (step == start_ + 1 || exchanged - told_ >= progress_every)) {
     std::map<std::string, double> metrics;

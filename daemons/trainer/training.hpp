@@ -26,6 +26,7 @@
 #include "daemons/trainer/chief.hpp"
 #include "daemons/trainer/device_exchange.hpp"
 #include "daemons/trainer/exchange.hpp"
+#include "daemons/trainer/local_steps.hpp"
 #include "daemons/trainer/plan.hpp"
 #include "daemons/trainer/processor.hpp"
 #include "daemons/trainer/watch.hpp"
@@ -59,6 +60,9 @@ class Training {
   Status train();
   Status train_step(std::uint64_t step);
   Status train_batch(Push& push);
+  Marks marks_of(std::uint64_t step, Time computed);
+  Status pass_over(std::uint64_t until);
+  Status leave();
   Status take(const graph::StepResult& result, const graph::Feed& feed, Push& push);
   void leave_out(const graph::StepResult& result, std::uint64_t step);
   void accumulate(Push& push);
@@ -110,7 +114,9 @@ class Training {
   std::vector<tensor::RowGradient> row_views_;
   std::uint64_t start_ = 0;                           // the last step of an earlier life
   std::uint64_t requested_ = 0;                       // from the loader, up to this step
+  std::uint64_t done_ = 0;                            // the last step
   protocol::Ending ending_ = protocol::Ending::none;  // set: the last step is done
+  bool ended_before_ = false;                         // in an earlier life
   bool stop_asked_ = false;
   std::set<std::string> skipped_;  // "name: reason"
   std::optional<protocol::Partition> granted_;
@@ -122,6 +128,7 @@ class Training {
   struct Sums {
     double loss = 0;
     std::uint64_t correct = 0, samples = 0, overflows = 0;
+    std::uint64_t steps = 0, staleness = 0, staleness_max = 0;
     Duration input{}, compute{}, exchange{};
     Time since{};
   } sums_;
@@ -131,6 +138,7 @@ class Training {
     metrics::Counter& steps;
     metrics::Counter& samples;
     metrics::Counter& overflows;
+    metrics::Counter& dropped;
     metrics::Counter& input;  // seconds, as the next two
     metrics::Counter& compute;
     metrics::Counter& exchange;

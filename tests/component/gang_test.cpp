@@ -7,6 +7,7 @@
 #include "common/optim/parameters.hpp"
 #include "daemons/ps/data_plane.hpp"
 #include "daemons/trainer/exchange.hpp"
+#include "daemons/trainer/local_steps.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/unit/graph/networks.hpp"
 
@@ -48,7 +49,7 @@ struct Gang {
   std::uint32_t trainers = 1, shards = 1;
   config::TrainSection train = train_section();
   Duration retry = 2s;
-  config::Compression compression = config::Compression::none;
+  config::StrategySection strategy;
 };
 
 std::vector<optim::TensorSize> tensors_of(const config::TrainSection& train) {
@@ -84,14 +85,21 @@ Status run_trainer(trainer::Exchange& exchange, std::uint32_t rank, const Gang& 
     };
     (void)(*network)->train_step(part(batch.images, pixels), part(batch.labels, 1), part(batch.keys, 1),
                                  step);
-    const auto due = step == steps ? protocol::Ending::stopped : protocol::Ending::none;
-    const auto ending = exchange.step({.step = step,
-                                       .samples = count,
-                                       .gradients = (*network)->gradients(),
-                                       .marks = {.ending = rank == 0 ? due : protocol::Ending::none}},
-                                      (*network)->values());
-    if (!ending) return ending.error();
-    if (*ending != due) return Error{Errc::corrupt, format("the ending of step {} is another", step)};
+    const bool together = config::in_step(gang.strategy.update);
+    const auto due = step == steps && together ? protocol::Ending::stopped : protocol::Ending::none;
+    const auto stepped = exchange.step(
+        {.step = step,
+         .samples = count,
+         .gradients = (*network)->gradients(),
+         .marks = {.ending = rank == 0 && exchange.exchanges(step) ? due : protocol::Ending::none}},
+        (*network)->values());
+    if (!stepped) return stepped.error();
+    if (exchange.exchanges(step) && stepped->ending != due)
+      return Error{Errc::corrupt, format("the ending of step {} is another", step)};
+    if (trace != nullptr) trace->emplace_back((*network)->values().begin(), (*network)->values().end());
+  }
+  if (!config::in_step(gang.strategy.update)) {
+    if (const Status left = exchange.leave({}, 0, (*network)->values()); !left) return left;
     if (trace != nullptr) trace->emplace_back((*network)->values().begin(), (*network)->values().end());
   }
   if (trace == nullptr || !gang.train.ema) return {};
@@ -115,28 +123,42 @@ Trace run(const Gang& gang) {
     endpoints.push_back((*server)->endpoint());
     const ps::Identity identity{
         .job = 1, .incarnation = 1, .shard = i, .trainers = gang.trainers, .shards = gang.shards};
-    shards.push_back(std::make_unique<ps::DataPlane>(std::move(*server), ps::Core(identity, gang.train),
-                                                     ps::DataPlane::Settings{identity, directory.path()},
-                                                     [](const ps::Written&) {}));
+    shards.push_back(std::make_unique<ps::DataPlane>(
+        std::move(*server), ps::Core(identity, gang.train, gang.strategy),
+        ps::DataPlane::Settings{identity, directory.path()}, [](const ps::Written&) {}));
   }
   const auto tensors = tensors_of(gang.train);
+  const bool locally = config::steps_locally(gang.strategy.update);
   const std::atomic<bool> never{false};
   Trace trace;
   std::vector<std::future<Status>> trainers;
   for (std::uint32_t rank = 0; rank < gang.trainers; ++rank) {
     trainers.push_back(std::async(std::launch::async, [&, rank]() -> Status {
-      auto exchange = trainer::ShardExchange::connect({.job = 1,
-                                                       .incarnation = 1,
-                                                       .rank = rank,
-                                                       .shards = endpoints,
-                                                       .tensors = tensors,
-                                                       .train = gang.train,
-                                                       .compression = gang.compression,
-                                                       .steps_per_epoch = steps,
-                                                       .slice_floats_max = 500,
-                                                       .retry = gang.retry},
-                                                      never);
+      auto exchange = trainer::ShardExchange::connect(
+          {.job = 1,
+           .incarnation = 1,
+           .rank = rank,
+           .trainers = gang.trainers,
+           .shards = endpoints,
+           .tensors = locally ? trainer::LocalSteps::central(tensors, gang.strategy.update) : tensors,
+           .train = gang.train,
+           .strategy = gang.strategy,
+           .steps_per_epoch = steps,
+           .slice_floats_max = 500,
+           .retry = gang.retry},
+          never);
       if (!exchange) return exchange.error();
+      if (locally) {
+        trainer::LocalSteps::Settings settings{.train = gang.train,
+                                               .strategy = gang.strategy,
+                                               .trainers = gang.trainers,
+                                               .tensors = tensors,
+                                               .steps_per_epoch = steps,
+                                               .steps = steps,
+                                               .resume_step = 0};
+        trainer::LocalSteps local(std::move(settings), std::move(*exchange));
+        return run_trainer(local, rank, gang, rank == 0 ? &trace : nullptr);
+      }
       return run_trainer(**exchange, rank, gang, rank == 0 ? &trace : nullptr);
     }));
   }
@@ -254,7 +276,7 @@ TEST_CASE("gradients in fewer bytes give nearly the same weights, once each, how
                                    {Compression::int8, 1e-2},
                                    {Compression::topk, 0.3}}) {
     const auto gang = [&](std::uint32_t shards, Duration retry) {
-      return run({.trainers = 2, .shards = shards, .retry = retry, .compression = how});
+      return run({.trainers = 2, .shards = shards, .retry = retry, .strategy = {.compression = how}});
     };
     INFO(static_cast<int>(how));
     const Trace two = gang(2, 2s);
@@ -263,6 +285,70 @@ TEST_CASE("gradients in fewer bytes give nearly the same weights, once each, how
     CHECK(two == gang(2, 1ms));
     // What is rounded value by value does not depend on who owns it.
     if (how == Compression::bf16 || how == Compression::fp16) CHECK(two == gang(3, 2s));
+  }
+}
+
+TEST_CASE("async, ssp and dc_asgd with one trainer are plain descent, to the bit", "[gang]") {
+  auto train = train_section();
+  train.clip.norm = 0.05;
+  Trace alone = run_alone(train);
+  alone.push_back(alone.back());  // what is left when all have left
+  for (const auto rule : {config::UpdateRule::async, config::UpdateRule::ssp, config::UpdateRule::dc_asgd,
+                          config::UpdateRule::dynsgd}) {
+    INFO(static_cast<int>(rule));
+    CHECK(alone == run({.trainers = 1, .shards = 1, .train = train, .strategy = {.update = rule}}));
+    CHECK(alone ==
+          run({.trainers = 1, .shards = 3, .train = train, .retry = 1ms, .strategy = {.update = rule}}));
+  }
+}
+
+TEST_CASE("trainers that do not step together all learn, and rank 0 has the values that are left", "[gang]") {
+  auto train = train_section();
+  train.optimizer.learning_rate = 0.02;
+  train.optimizer.momentum = 0;
+  const Trace alone = run_alone(train);
+  for (const auto rule : {config::UpdateRule::async, config::UpdateRule::ssp, config::UpdateRule::dc_asgd}) {
+    config::StrategySection strategy{.update = rule};
+    strategy.staleness = 1;
+    const Trace trace = run({.trainers = 3, .shards = 2, .train = train, .retry = 1ms, .strategy = strategy});
+    REQUIRE(trace.size() == steps + 1);
+    CHECK(worst({alone.front()}, {trace.back()}) > 1e-3);  // it moved
+    CHECK(worst({alone.back()}, {trace.back()}) < 0.5);    // and stayed about where descent goes
+  }
+}
+
+TEST_CASE("local_sgd that meets after every step is synchronous descent", "[gang]") {
+  auto train = train_section();
+  train.optimizer.momentum = 0;  // each trainer's own
+  const Trace alone = run_alone(train);
+  config::StrategySection strategy{.update = config::UpdateRule::local_sgd};
+  strategy.period = 1;
+  const Trace met = run({.trainers = 2, .shards = 2, .train = train, .strategy = strategy});
+  REQUIRE(met.size() == steps);
+  CHECK(worst(alone, met) < 1e-5);
+  strategy.period = 5;  // also at the last step, which is no multiple
+  const Trace apart = run({.trainers = 2, .shards = 2, .train = train, .strategy = strategy});
+  CHECK(apart == run({.trainers = 2, .shards = 3, .train = train, .retry = 1ms, .strategy = strategy}));
+  CHECK(worst(alone, apart) > 1e-5);
+  CHECK(worst(alone, apart) < 0.1);
+}
+
+TEST_CASE("one trainer that steps by itself brings its changes to the shards whole", "[gang]") {
+  const Trace alone = run_alone();
+  for (const auto rule :
+       {config::UpdateRule::downpour, config::UpdateRule::easgd, config::UpdateRule::adag}) {
+    config::StrategySection strategy{.update = rule};
+    strategy.period = rule == config::UpdateRule::adag ? 1 : 3;
+    strategy.elasticity = 1;  // trainer and centre change places
+    const Trace trace = run({.trainers = 1, .shards = 2, .strategy = strategy});
+    REQUIRE(trace.size() == steps + 1);
+    INFO(static_cast<int>(rule));
+    if (rule == config::UpdateRule::easgd) {
+      CHECK(worst({alone.front()}, {trace.front()}) < 1e-5);
+      CHECK(worst({trace[2]}, {alone[2]}) > 1e-5);  // back at the centre, which is where it was
+    } else {
+      CHECK(worst(alone, trace) < 1e-5);
+    }
   }
 }
 

@@ -168,7 +168,7 @@ TEST_CASE("a gradient above the norm is scaled as a whole, one below stays", "[o
     Table table = Table::make(train, {{0, 0, 2900, weight}, {0, 2900, 100, buffer}}, 10,
                               std::vector<float>(floats, 0.0f))
                       .value();
-    table.apply(contributions, shared);
+    table.apply(contributions, {.norm = shared});
     return *table.values();
   };
   const auto whole = moved(norm * 2, std::nullopt), half = moved(norm / 2, std::nullopt);

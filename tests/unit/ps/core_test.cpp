@@ -60,7 +60,7 @@ Core ready() {
   return core;
 }
 
-std::string bytes_of(const optim::Table::Saved& saved) {
+std::string bytes_of(const SavedPart& saved) {
   std::string out;
   for (const auto piece : saved.pieces())
     out.append(reinterpret_cast<const char*>(piece.data()), piece.size());
@@ -167,17 +167,18 @@ TEST_CASE("the order of arrival does not change a bit of the result", "[ps]") {
 TEST_CASE("a marked push saves exactly that step, and the part brings the same bits back", "[ps]") {
   Core core = ready();
   auto marked = push(0, 1, std::vector<float>(floats, 1.5f));
-  marked.header.checkpoint = true;
+  marked.header.checkpoint = 71;
   (void)core.on(std::move(marked));
   (void)core.on(push(1, 1, std::vector<float>(floats, 0.25f)));
   const auto outcome = core.on(push(2, 1, std::vector<float>(floats, 0.5f)));
-  REQUIRE(outcome.save.has_value());
-  CHECK(outcome.save->step == 1);
-  const std::string part = bytes_of(*outcome.save);
+  REQUIRE(outcome.saves.size() == 1);
+  CHECK(outcome.saves[0].checkpoint == 71);
+  const std::string part = bytes_of(outcome.saves[0]);
 
   Core next({.job = 1, .incarnation = 2, .shard = 0, .trainers = trainers}, plain_sgd());
   REQUIRE(next.restore(part).has_value());
   CHECK(next.step() == 1);
+  CHECK(next.checkpoint() == 71);
   CHECK(*next.table()->values() == *core.table()->values());
   for (std::size_t cut = 0; cut < part.size(); cut += 3)
     CHECK_FALSE(next.restore(part.substr(0, cut)).has_value());
