@@ -1,218 +1,265 @@
 #include "common/net/data_channel.hpp"
 
+#include <malloc.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
-#include <zmq.hpp>
+#include <limits>
 
+#include "common/base/check.hpp"
 #include "common/base/log.hpp"
-#include "common/base/text.hpp"
+#include "common/net/local_server.hpp"
+#include "common/net/tcp_lane.hpp"
 
 namespace trainyard::net {
 
 namespace {
 
-constexpr std::size_t header_bytes_max = std::size_t{4} << 20;
-constexpr int queue_messages_max = 64;
-constexpr int handshake_ms = 3000;
-constexpr int linger_ms = 1000;
-constexpr int reconnect_ms = 50;
+constexpr Duration attach_again = 50ms;  // how often a client looks for its server on this node
+constexpr Duration send_patience = 1s;
+constexpr std::size_t client_pool_bytes_max = 4 * data_message_bytes_max;
+constexpr std::size_t rooms_kept_max = 4;
+// Of messages through shared memory: how often the rest of the world is looked at while they keep coming.
+constexpr std::uint32_t turns_between = 64;
+// A sleeper is woken in some 30 us; who has cores to spare looks so long before it sleeps.
+constexpr Duration spin = 20us;
+constexpr int cores_to_spin_min = 4;
 
-void bound(zmq::socket_t& socket) {
-  socket.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(data_message_bytes_max));
-  socket.set(zmq::sockopt::handshake_ivl, handshake_ms);
-  socket.set(zmq::sockopt::linger, linger_ms);
-  socket.set(zmq::sockopt::sndhwm, queue_messages_max);
-  socket.set(zmq::sockopt::rcvhwm, queue_messages_max);
+Time now() { return std::chrono::steady_clock::now(); }
+
+bool may_spin() {
+  static const bool enough = [] {
+    cpu_set_t mine;
+    return ::sched_getaffinity(0, sizeof(mine), &mine) == 0 && CPU_COUNT(&mine) >= cores_to_spin_min;
+  }();
+  return enough;
 }
 
-/// What a message in flight holds on to. ZeroMQ orders our writes before let_go in its own thread;
-/// ThreadSanitizer cannot see into the library, so `handed_over` says it once more.
-struct Keeper {
-  std::shared_ptr<const void> owner;
-  std::atomic<bool> handed_over{false};
+/// Calls `look` until it finds something or it is time to sleep.
+template <typename Look>
+auto spin_for(const Look& look, Time until) {
+  auto found = look();
+  if (!may_spin()) return found;
+  const Time end = std::min(until, now() + spin);
+  while (!found && now() < end) found = look();
+  return found;
+}
 
-  static void let_go(void*, void* hint) {
-    auto* const keeper = static_cast<Keeper*>(hint);
-    static_cast<void>(keeper->handed_over.load(std::memory_order_acquire));
-    delete keeper;
+bool fits(const std::string& header, const SharedBytes& payload) {
+  if (payload.view.size() <= data_message_bytes_max && header.size() <= data_header_bytes_max) return true;
+  log::error("a message of {} and {} bytes is above the limits of {} and {} and was dropped", header.size(),
+             payload.view.size(), data_header_bytes_max, data_message_bytes_max);
+  return false;
+}
+
+void wait_on(std::span<zmq::pollitem_t> items, Time until) {
+  try {
+    zmq::poll(items.data(), items.size(), whole_milliseconds(until - now()));
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EINTR) log::warn("the data channel failed: {}", error.what());
   }
-};
-
-/// The bytes leave without a copy: ZeroMQ lets go of them when they are sent.
-zmq::message_t wrap(SharedBytes bytes) {
-  if (bytes.view.empty()) return {};
-  auto* const keeper = new Keeper{std::move(bytes.owner)};
-  keeper->handed_over.store(true, std::memory_order_release);
-  return zmq::message_t(const_cast<std::byte*>(bytes.view.data()), bytes.view.size(), Keeper::let_go, keeper);
-}
-
-std::chrono::milliseconds whole_ms(Duration patience) {
-  return std::max(std::chrono::milliseconds{0}, std::chrono::ceil<std::chrono::milliseconds>(patience));
 }
 
 }  // namespace
 
-struct Payload::Data {
-  zmq::message_t message;
-};
-
-Payload::Payload() = default;
-Payload::~Payload() = default;
-Payload::Payload(Payload&&) noexcept = default;
-Payload& Payload::operator=(Payload&&) noexcept = default;
-Payload::Payload(std::unique_ptr<Data> data) : data_(std::move(data)) {}
-
-std::span<const std::byte> Payload::bytes() const {
-  if (!data_) return {};
-  return {static_cast<const std::byte*>(data_->message.data()), data_->message.size()};
+void keep_freed_memory() {
+  mallopt(M_ARENA_MAX, 1);  // what ZeroMQ's thread allocates, ours frees
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_TOP_PAD, 1 << 20);
 }
-
-std::span<const float> Payload::floats() const {
-  const auto all = bytes();
-  if (all.size() % sizeof(float) != 0) return {};
-  return {reinterpret_cast<const float*>(all.data()), all.size() / sizeof(float)};
-}
-
-namespace {
-
-/// Reads one message of `frames` parts; nothing if it has another number of parts or too large a header.
-std::optional<DataMessage> receive_parts(zmq::socket_t& socket, bool with_peer) {
-  std::array<zmq::message_t, 3> parts;
-  const std::size_t expected = with_peer ? 3 : 2;
-  std::size_t count = 0;
-  bool more = true;
-  while (more) {
-    zmq::message_t part;
-    const auto received = socket.recv(part, count == 0 ? zmq::recv_flags::dontwait : zmq::recv_flags::none);
-    if (!received) return std::nullopt;
-    more = part.more();
-    if (count < expected) parts[count] = std::move(part);
-    ++count;
-  }
-  const std::size_t header = with_peer ? 1 : 0;
-  if (count != expected || parts[header].size() > header_bytes_max) {
-    log::debug("dropped a data message of {} parts", count);
-    return std::nullopt;
-  }
-  DataMessage message;
-  if (with_peer) message.peer = parts[0].to_string();
-  message.header = parts[header].to_string();
-  auto data = std::make_unique<Payload::Data>();
-  data->message = std::move(parts[header + 1]);
-  if (reinterpret_cast<std::uintptr_t>(data->message.data()) % alignof(float) != 0) {
-    zmq::message_t aligned(data->message.data(), data->message.size());
-    data->message = std::move(aligned);
-  }
-  message.payload = Payload(std::move(data));
-  return message;
-}
-
-}  // namespace
 
 struct DataServer::State {
-  zmq::context_t context{1};
-  zmq::socket_t socket{context, zmq::socket_type::router};
-  int wake_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  std::string endpoint;
-  ~State() {
-    if (wake_descriptor >= 0) ::close(wake_descriptor);
+  std::unique_ptr<TcpServer> tcp;
+  std::optional<LocalServer> local;
+  Descriptor bell{eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+  std::uint32_t turns = 0;
+
+  std::optional<DataMessage> receive() {
+    const bool aside = ++turns % turns_between == 0;
+    if (aside && local) local->awake();
+    if (aside)
+      if (auto got = receive_tcp()) return got;
+    if (local)
+      if (auto got = local->receive())
+        return DataMessage{"L" + std::to_string(got->link), std::move(got->message.header),
+                           std::move(got->message.payload)};
+    return receive_tcp();
+  }
+  std::optional<DataMessage> receive_tcp() {
+    auto got = tcp->receive();
+    if (!got) return std::nullopt;
+    return DataMessage{"T" + got->peer, std::move(got->header), std::move(got->payload)};
   }
 };
 
 DataServer::DataServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 DataServer::~DataServer() = default;
-std::string DataServer::endpoint() const { return state_->endpoint; }
+std::string DataServer::endpoint() const { return state_->tcp->endpoint(); }
 
-Result<std::unique_ptr<DataServer>> DataServer::bind(const std::string& host) {
-  try {
-    auto state = std::make_unique<State>();
-    check(state->wake_descriptor >= 0, "no event descriptor");
-    bound(state->socket);
-    state->socket.bind(format("tcp://{}:*", host));
-    state->endpoint =
-        state->socket.get(zmq::sockopt::last_endpoint).substr(std::string_view("tcp://").size());
-    return std::unique_ptr<DataServer>(new DataServer(std::move(state)));
-  } catch (const zmq::error_t& error) {
-    return Error{Errc::io, format("cannot listen for tensors on {}: {}", host, error.what())};
-  }
+Result<std::unique_ptr<DataServer>> DataServer::bind(const std::string& host, std::uint16_t port) {
+  auto tcp = TcpServer::bind(host, port);
+  if (!tcp) return tcp.error();
+  auto state = std::make_unique<State>();
+  check(static_cast<bool>(state->bell), "no event descriptor");
+  state->tcp = std::move(*tcp);
+  if (shared_memory_wanted()) state->local.emplace(local_name(state->tcp->endpoint()));
+  return std::unique_ptr<DataServer>(new DataServer(std::move(state)));
 }
 
 std::optional<DataMessage> DataServer::receive(Duration patience) {
-  try {
-    if (auto message = receive_parts(state_->socket, true)) return message;
-    std::array<zmq::pollitem_t, 2> items{
-        {{state_->socket.handle(), 0, ZMQ_POLLIN, 0}, {nullptr, state_->wake_descriptor, ZMQ_POLLIN, 0}}};
-    zmq::poll(items, whole_ms(patience));
+  const Time until = now() + patience;
+  const auto look = [&] { return state_->receive(); };
+  while (true) {
+    if (auto got = state_->local && !state_->local->idle() ? spin_for(look, until) : look()) return got;
+    const bool sleeps = !state_->local || state_->local->sleep();
+    std::array<zmq::pollitem_t, 3> items{
+        {{state_->tcp->socket().handle(), 0, ZMQ_POLLIN, 0},
+         {nullptr, state_->bell.number(), ZMQ_POLLIN, 0},
+         {nullptr, state_->local ? state_->local->descriptor() : -1, ZMQ_POLLIN, 0}}};
+    const bool has_local = items[2].fd >= 0;
+    if (sleeps) wait_on(std::span(items).first(has_local ? 3 : 2), until);
+    if (state_->local) state_->local->awake();
     if (items[1].revents != 0) {
       std::uint64_t count = 0;
-      static_cast<void>(!::read(state_->wake_descriptor, &count, sizeof(count)));
+      static_cast<void>(!::read(state_->bell.number(), &count, sizeof(count)));
+      return state_->receive();
     }
-    return receive_parts(state_->socket, true);
-  } catch (const zmq::error_t& error) {
-    if (error.num() != EINTR) log::warn("the data channel failed: {}", error.what());
-    return std::nullopt;
+    if (now() >= until) return state_->receive();
   }
 }
 
 void DataServer::send(const std::string& peer, const std::string& header, SharedBytes payload) {
-  try {
-    const auto flags = zmq::send_flags::sndmore | zmq::send_flags::dontwait;
-    zmq::message_t to(peer), first(header), second = wrap(std::move(payload));
-    if (!state_->socket.send(to, flags)) return;
-    state_->socket.send(first, zmq::send_flags::sndmore);
-    state_->socket.send(second, zmq::send_flags::none);
-  } catch (const zmq::error_t& error) {
-    log::debug("a peer of the data channel is gone: {}", error.what());
+  if (!fits(header, payload)) return;
+  if (peer.starts_with('T')) {
+    state_->tcp->send(peer.substr(1), header, std::move(payload));
+  } else if (state_->local && peer.starts_with('L')) {
+    state_->local->send(std::stoull(peer.substr(1)), header, payload);
   }
 }
 
 void DataServer::wake() {
   const std::uint64_t one = 1;
-  static_cast<void>(!::write(state_->wake_descriptor, &one, sizeof(one)));
+  static_cast<void>(!::write(state_->bell.number(), &one, sizeof(one)));
 }
 
 struct DataClient::State {
-  zmq::context_t context{1};
-  zmq::socket_t socket{context, zmq::socket_type::dealer};
+  std::string endpoint;
+  std::shared_ptr<SlotPool> pool = std::make_shared<SlotPool>(client_pool_bytes_max);
+  std::unique_ptr<LocalLink> local;
+  std::unique_ptr<TcpClient> tcp;
+  bool remote = false;  // it has answered by TCP: no need to look for it here
+  Time attach_at{};
+  std::vector<std::shared_ptr<std::vector<std::byte>>> rooms;
+
+  /// Looks for the server on this node, but not too often.
+  void attach() {
+    if (local || remote || now() < attach_at || !shared_memory_wanted()) return;
+    attach_at = now() + attach_again;
+    Descriptor socket = connect_locally(local_name(endpoint));
+    if (!socket) return;
+    auto link = LocalLink::offer(std::move(socket), pool, local_bounds());
+    if (!link) {
+      log::debug("no shared memory with {}: {}", endpoint, link.error().message);
+      return;
+    }
+    local = std::move(*link);
+    tcp.reset();  // what waits there was lost with the server that it was for
+  }
+  Status need_tcp() {
+    if (local || tcp) return {};
+    auto made = TcpClient::connect(endpoint);
+    if (!made) return made.error();
+    tcp = std::move(*made);
+    return {};
+  }
+  std::optional<DataMessage> receive() {
+    if (local) {
+      if (auto got = local->receive())
+        return DataMessage{{}, std::move(got->header), std::move(got->payload)};
+      if (local->ended()) local.reset();
+    }
+    if (!tcp) return std::nullopt;
+    auto got = tcp->receive();
+    if (!got) return std::nullopt;
+    remote = true;
+    return DataMessage{{}, std::move(got->header), std::move(got->payload)};
+  }
 };
 
 DataClient::DataClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
 DataClient::~DataClient() = default;
 
 Result<std::unique_ptr<DataClient>> DataClient::connect(const std::string& endpoint) {
-  try {
-    auto state = std::make_unique<State>();
-    bound(state->socket);
-    state->socket.set(zmq::sockopt::reconnect_ivl, reconnect_ms);
-    state->socket.connect("tcp://" + endpoint);
-    return std::unique_ptr<DataClient>(new DataClient(std::move(state)));
-  } catch (const zmq::error_t& error) {
-    return Error{Errc::io, format("cannot connect to {}: {}", endpoint, error.what())};
-  }
+  auto state = std::make_unique<State>();
+  state->endpoint = endpoint;
+  state->attach();
+  if (const Status connected = state->need_tcp(); !connected) return connected.error();
+  return std::unique_ptr<DataClient>(new DataClient(std::move(state)));
 }
 
 void DataClient::send(const std::string& header, SharedBytes payload) {
-  try {
-    zmq::message_t first(header), second = wrap(std::move(payload));
-    if (!state_->socket.send(first, zmq::send_flags::sndmore | zmq::send_flags::dontwait)) return;
-    state_->socket.send(second, zmq::send_flags::none);
-  } catch (const zmq::error_t& error) {
-    log::debug("a message to a shard was dropped: {}", error.what());
+  if (!fits(header, payload)) return;
+  state_->attach();
+  if (state_->local) {
+    switch (state_->local->send(header, payload, send_patience)) {
+      case LocalLink::Sent::yes:
+        return;
+      case LocalLink::Sent::full:
+        log::debug("the shard at {} does not read, a message to it was dropped", state_->endpoint);
+        return;
+      case LocalLink::Sent::ended:
+        state_->local.reset();
+        state_->attach();
+    }
+    if (state_->local) {
+      static_cast<void>(state_->local->send(header, payload));
+      return;
+    }
   }
+  if (const Status connected = state_->need_tcp(); !connected) {
+    log::debug("a message to {} was dropped: {}", state_->endpoint, connected.error().message);
+    return;
+  }
+  state_->tcp->send(header, std::move(payload), send_patience);
+}
+
+Room DataClient::reserve(std::size_t bytes) {
+  if (state_->local) {
+    if (const auto slot = state_->pool->take(bytes)) return {slot->memory.bytes().first(bytes), slot};
+  }
+  for (auto& room : state_->rooms) {
+    if (room.use_count() != 1 || room->size() != bytes) continue;
+    { const auto joined = room; }  // orders the last owner's reads before the caller's writes
+    return {*room, room};
+  }
+  if (state_->rooms.size() >= rooms_kept_max) state_->rooms.erase(state_->rooms.begin());
+  state_->rooms.push_back(std::make_shared<std::vector<std::byte>>(bytes));
+  return {*state_->rooms.back(), state_->rooms.back()};
 }
 
 std::optional<DataMessage> DataClient::receive(Duration patience) {
-  try {
-    if (auto message = receive_parts(state_->socket, false)) return message;
-    std::array<zmq::pollitem_t, 1> items{{{state_->socket.handle(), 0, ZMQ_POLLIN, 0}}};
-    zmq::poll(items, whole_ms(patience));
-    return receive_parts(state_->socket, false);
-  } catch (const zmq::error_t& error) {
-    if (error.num() != EINTR) log::warn("the data channel failed: {}", error.what());
-    return std::nullopt;
+  const Time until = now() + patience;
+  const auto look = [&] { return state_->receive(); };
+  while (true) {
+    if (auto got = state_->local ? spin_for(look, until) : look()) return got;
+    if (now() >= until) return std::nullopt;
+    std::array<zmq::pollitem_t, 2> items{};
+    std::size_t count = 0;
+    const bool sleeps = !state_->local || state_->local->sleep();
+    if (state_->local) items[count++] = {nullptr, state_->local->descriptor(), ZMQ_POLLIN, 0};
+    if (state_->tcp) items[count++] = {state_->tcp->socket().handle(), 0, ZMQ_POLLIN, 0};
+    if (sleeps) wait_on(std::span(items).first(count), until);
+    if (state_->local) {
+      state_->local->awake();
+      state_->local->hear();
+    }
+    if (!state_->local && !state_->tcp) {
+      state_->attach();
+      if (const Status connected = state_->need_tcp(); !connected) return std::nullopt;
+    }
   }
 }
 

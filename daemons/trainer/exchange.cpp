@@ -72,22 +72,21 @@ DataHeader ShardExchange::header(DataKind kind, std::uint32_t shard) const {
           .shard = shard};
 }
 
-net::SharedFloats ShardExchange::gather(const Shard& shard, std::span<const float> flat) const {
-  auto floats = std::make_shared<std::vector<float>>();
-  floats->reserve(shard.floats);
-  trainer::gather(shard.slices, flat, *floats);
-  return floats;
+net::Room ShardExchange::gather(const Shard& shard, std::span<const float> flat) const {
+  net::Room room = shard.client->reserve(shard.floats * sizeof(float));
+  gather_into(shard.slices, flat, room.floats());
+  return room;
 }
 
 net::SharedBytes ShardExchange::coded(Shard& shard, std::span<const float> gradients) const {
-  net::SharedFloats floats = gather(shard, gradients);
-  if (settings_.strategy.compression == config::Compression::none) return floats;
+  const net::Room room = gather(shard, gradients);
+  if (settings_.strategy.compression == config::Compression::none) return room;
   if (codec::has_residual(settings_.strategy.compression)) shard.residual.resize(shard.floats);
   std::vector<codec::Part> parts;
   for (const protocol::SliceInfo& slice : shard.slices)
     parts.push_back({slice.length, slice.kind == protocol::SliceKind::buffer});
   return std::make_shared<const std::vector<std::byte>>(
-      codec::encode(settings_.strategy.compression, parts, *floats, shard.residual));
+      codec::encode(settings_.strategy.compression, parts, room.floats(), shard.residual));
 }
 
 void ShardExchange::send(std::uint32_t shard, const std::vector<Outgoing>& messages) {

@@ -115,7 +115,8 @@ class ShardExchange final : public Exchange {
   ShardExchange(Settings settings, const std::atomic<bool>& cancelled);
   Status share_out();
   protocol::DataHeader header(protocol::DataKind kind, std::uint32_t shard) const;
-  net::SharedFloats gather(const Shard& shard, std::span<const float> flat) const;
+  /// As the shard keeps them, where they can be sent from.
+  net::Room gather(const Shard& shard, std::span<const float> flat) const;
   /// Gradients as they travel.
   net::SharedBytes coded(Shard& shard, std::span<const float> gradients) const;
   void send(std::uint32_t shard, const std::vector<Outgoing>& messages);

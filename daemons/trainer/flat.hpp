@@ -18,6 +18,15 @@ void gather(const Slices& slices, std::span<const float> flat, std::vector<float
   }
 }
 
+/// Into exactly the room that the slices fill.
+template <typename Slices>
+void gather_into(const Slices& slices, std::span<const float> flat, std::span<float> out) {
+  for (const auto& slice : slices) {
+    std::copy_n(flat.data() + slice.offset, slice.length, out.data());
+    out = out.subspan(slice.length);
+  }
+}
+
 /// What no slice covers stays as it is.
 template <typename Slices>
 void scatter(const Slices& slices, std::span<const float> from, std::span<float> flat) {

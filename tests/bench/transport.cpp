@@ -32,19 +32,30 @@ std::string Line::hear() const {
 
 double in_two_processes(const std::function<void(const Line&)>& serve,
                         const std::function<double(const Line&)>& drive) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) std::abort();
-  const pid_t child = ::fork();
-  if (child == 0) {
+  int ends[2], told[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0 || ::pipe(told) != 0) std::abort();
+  const pid_t server = ::fork();
+  if (server == 0) {
     ::close(ends[0]);
     serve(Line(ends[1]));
     ::_exit(0);
   }
-  ::close(ends[1]);
-  const double result = drive(Line(ends[0]));
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-  ::close(ends[0]);
+  const pid_t driver = ::fork();
+  if (driver == 0) {
+    ::close(ends[1]);
+    const double result = drive(Line(ends[0]));
+    ::_exit(::write(told[1], &result, sizeof(result)) == sizeof(result) ? 0 : 1);
+  }
+  ::close(told[1]);
+  double result = 0;
+  if (::read(told[0], &result, sizeof(result)) != sizeof(result)) {
+    std::fprintf(stderr, "a side of the rung failed\n");
+    std::exit(1);
+  }
+  ::waitpid(driver, nullptr, 0);
+  ::kill(server, SIGKILL);
+  ::waitpid(server, nullptr, 0);
+  for (const int one : {ends[0], ends[1], told[0]}) ::close(one);
   return result;
 }
 
@@ -150,6 +161,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (load.window == 1 && std::find(argv, argv + argc, std::string("--window")) == argv + argc)
-    load.window = std::clamp<std::size_t>((std::size_t{16} << 20) / load.bytes, 2, 16);
+    load.window = std::clamp<std::size_t>((std::size_t{16} << 20) / load.bytes, 2, 64);
   return gang ? run_gang(load, rounds) : ladder(load, rounds, only);
 }

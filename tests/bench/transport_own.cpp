@@ -1,5 +1,7 @@
 // Our rungs: the real DataServer and DataClient, with an answer and no more, or with the real core of a
 // shard, which sums and updates its table.
+#include <omp.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -35,6 +37,7 @@ ps::Core core_of(std::uint32_t trainers, std::uint32_t shard, std::uint32_t shar
 }
 
 void serve_core(net::DataServer& server, ps::Core core, Answers answers) {
+  omp_set_num_threads(1);  // as for a shard that asks for one processor
   while (true) {
     auto message = server.receive(1s);
     if (!message) continue;
@@ -72,6 +75,7 @@ double own(const Load& load, Kind kind, Way way, std::size_t piece) {
   const std::size_t floats = load.bytes / sizeof(float);
   return in_two_processes(
       [&](const Line& line) {
+        net::keep_freed_memory();
         const auto server = bound(line);
         if (kind != Kind::null)
           serve_core(*server, core_of(1, 0, 1), kind == Kind::push ? Answers::short_ones : Answers::values);
@@ -80,6 +84,7 @@ double own(const Load& load, Kind kind, Way way, std::size_t piece) {
         }
       },
       [&](const Line& line) {
+        net::keep_freed_memory();
         auto client = net::DataClient::connect(line.hear());
         if (!client) std::abort();
         const auto gradients = std::make_shared<std::vector<float>>(floats, 0.5F);

@@ -1,5 +1,5 @@
-// Two processes of a rung of the transport ladder: the forked one serves, this one sends messages with a
-// bounded number in flight and counts what is acknowledged.
+// Two processes of a rung of the transport ladder: one serves, the other sends messages with a bounded number
+// in flight and counts what is acknowledged.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,7 @@ class Line {
   int descriptor_;
 };
 
-/// Runs `serve` in a child and `drive` here; the child is killed when drive returns. Gives what drive gave.
+/// Each in a process of its own; `serve` is killed when `drive` returns. Gives what drive gave.
 double in_two_processes(const std::function<void(const Line&)>& serve,
                         const std::function<double(const Line&)>& drive);
 
