@@ -41,7 +41,7 @@ TEST_CASE("a data header says which field is wrong", "[protocol]") {
   CHECK_THAT(decode_data_header("").error().message, Contains("\"kind\""));
   CHECK_THAT(fault({.job = 0, .incarnation = 1}), Contains("\"job\""));
   CHECK_THAT(fault({.job = 1, .incarnation = 0}), Contains("\"incarnation\""));
-  CHECK_THAT(fault({.kind = static_cast<DataKind>(9), .job = 1, .incarnation = 1}), Contains("\"kind\""));
+  CHECK_THAT(fault({.kind = static_cast<DataKind>(99), .job = 1, .incarnation = 1}), Contains("\"kind\""));
   CHECK_THAT(fault({.job = 1, .incarnation = 1, .slices = {{0, ~0ull, SliceKind::bias}}}),
              Contains("\"slices.length\""));
   CHECK_THAT(fault({.job = 1,

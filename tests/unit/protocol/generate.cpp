@@ -197,14 +197,14 @@ Message generate(std::size_t kind, Random& random) {
 }
 
 DataHeader generate_header(Random& random) {
-  return {.kind = static_cast<DataKind>(random.below(7)),
+  return {.kind = static_cast<DataKind>(random.below(10)),
           .job = 1 + random.below(1'000'000),
           .incarnation = 1 + any32(random) / 2,
           .trainer = static_cast<std::uint32_t>(random.below(100'000)),
           .shard = static_cast<std::uint32_t>(random.below(100'000)),
           .sequence = count(random),
           .samples = any32(random),
-          .checkpoint = random.chance(0.5),
+          .checkpoint = count(random),
           .ending = static_cast<Ending>(random.below(3)),
           .epoch = count(random),
           .steps_per_epoch = count(random),
@@ -218,7 +218,11 @@ DataHeader generate_header(Random& random) {
           .averages = random.chance(0.5),
           .square_sums = several(random, 50, [&] { return random.normal(); }),
           .norm = random.normal(),
-          .coding = static_cast<config::Compression>(random.below(5))};
+          .coding = static_cast<config::Compression>(random.below(5)),
+          .cut = count(random),
+          .version = any32(random),
+          .last = random.chance(0.5),
+          .staleness = any32(random)};
 }
 
 }  // namespace trainyard::protocol
