@@ -60,6 +60,8 @@ std::string job_text(const Json& job, bool wide) {
                   epoch_text(progress, integer_at(progress, "epochs")));
     out += "\n";
   }
+  if (const std::string pace = text_at(object_at(job, "pace"), "text"); !pace.empty())
+    out += "pace:   " + pace + "\n";
   out += "\n" + tasks_table(job, wide);
 
   const Json& events = list_at(job, "events");

@@ -81,6 +81,7 @@ void Step::schedule() {
     job.stopping_since.reset();
     job.gentle = false;
     job.parts.clear();
+    job.told.clear();
     job.part_failed.reset();
     job.placed_at = now_;
     remember(GangPlaced{id, next(job.incarnation), std::get<std::vector<Placed>>(std::move(plan)), wall_});

@@ -75,6 +75,9 @@ void Step::task_says(PeerId peer, const protocol::Progress& message) {
   if (speaker(peer, message.key) == nullptr) return;
   const JobId id = message.key.task.job;
   Job& job = *find_job(id);
+  if (message.phase == "train" || message.phase == "serve")
+    job.told.insert_or_assign(message.key.task, Told{message.step, message.metrics});
+  if (message.key.task.role != Role::trainer) return;
   if (message.step > 0 && job.first_step == 0) remember(FirstStepDone{id, wall_});
   if (message.key.task != chief_of(id)) return;
   job.progress = message;

@@ -74,6 +74,12 @@ struct EpochRow {
 
 enum class JobState : std::uint8_t { pending, starting, running, stopping, succeeded, failed, cancelled };
 
+/// What a task said last of its own work.
+struct Told {
+  std::uint64_t step = 0;
+  std::map<std::string, double> metrics;
+};
+
 struct Job {
   // remembered
   JobOrder order;
@@ -95,6 +101,7 @@ struct Job {
   WallMillis submitted = 0, started = 0, first_step = 0, ended = 0;
   // heard
   protocol::Progress progress;
+  std::map<TaskId, Told> told;  // by tasks of the current gang
   Ledger ledger;
   std::map<std::uint64_t, std::map<TaskId, protocol::CheckpointPart>> parts;  // by step
   std::optional<protocol::CheckpointFailed> part_failed;  // the newest; the chief must hear of it

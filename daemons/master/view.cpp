@@ -4,6 +4,7 @@
 #include <array>
 
 #include "common/base/text.hpp"
+#include "daemons/master/pace.hpp"
 
 namespace trainyard::master {
 
@@ -28,6 +29,7 @@ Json progress_json(const Job& job) {
     out["epoch"] = job.history.back().epoch;
     out["step"] = job.history.back().step;
   }
+  std::erase_if(metrics, [](const auto& item) { return item.first.starts_with("pace/"); });  // see pace.hpp
   for (const auto& [key, value] : job.result) metrics.insert_or_assign(key, value);
   out["metrics"] = metrics_json(metrics);
   return out;
@@ -92,6 +94,7 @@ Json job_view(JobId id, const Job& job, bool full) {
                                  {"epoch", job.checkpoint->epoch},
                                  {"directory", job.order.checkpoint_dir + "/" + job.checkpoint->directory}}
                           : Json();
+  out["pace"] = job.state == JobState::running ? pace_json(job) : Json();
   out["events"] = Json::array();
   for (const JobEvent& event : job.events) {
     out["events"].push_back(

@@ -10,6 +10,9 @@ namespace trainyard::ps {
 namespace {
 
 constexpr Duration poll_patience = 200ms;
+constexpr Duration work_every = 250ms;
+
+Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
@@ -33,9 +36,25 @@ DataPlane::~DataPlane() {
 }
 
 void DataPlane::serve() {
+  Time told{};
   while (!stopping_) {
-    if (auto message = server_->receive(poll_patience)) answer(std::move(*message));
+    auto message = server_->receive(poll_patience);
+    const Time began = now();
+    if (message) answer(std::move(*message));
+    const Time ended = now();
+    working_.busy += ended - began;
+    if (ended - told < work_every) continue;
+    told = ended;
+    working_.step = core_.step();
+    working_.counts = core_.counts();
+    const std::lock_guard lock(work_mutex_);
+    work_ = working_;
   }
+}
+
+Work DataPlane::work() const {
+  const std::lock_guard lock(work_mutex_);
+  return work_;
 }
 
 void DataPlane::answer(net::DataMessage message) {
@@ -46,11 +65,13 @@ void DataPlane::answer(net::DataMessage message) {
   }
   auto payload = std::make_shared<net::Payload>(std::move(message.payload));
   const auto bytes = payload->bytes();
+  working_.received += bytes.size();
   Outcome outcome = core_.on({std::move(message.peer), std::move(*header), {bytes, std::move(payload)}});
   for (const Reply& reply : outcome.replies) {
     if (reply.header.kind == protocol::DataKind::refused) {
       log::warn("refused trainer-{}: {}", reply.header.trainer, reply.header.reason);
     }
+    if (reply.values) working_.sent += reply.values->size() * sizeof(float);
     server_->send(reply.peer, protocol::encode(reply.header), reply.values);
   }
   for (SavedPart& saved : outcome.saves) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -22,6 +23,14 @@ struct Written {
   Result<store::PartInfo> part;
 };
 
+/// What a shard has done so far, for who asks how it goes.
+struct Work {
+  std::uint64_t step = 0;
+  std::uint64_t received = 0, sent = 0;  // bytes of payloads
+  Duration busy{};                       // not waiting for messages
+  Counts counts;
+};
+
 class DataPlane {
  public:
   struct Settings {
@@ -33,6 +42,8 @@ class DataPlane {
             std::function<void(const Written&)> written);
   /// Ends both threads; a part that is being written is written to its end.
   ~DataPlane();
+  /// Half a second old at most while messages come; from any thread.
+  Work work() const;
   DataPlane(const DataPlane&) = delete;
   DataPlane& operator=(const DataPlane&) = delete;
 
@@ -46,6 +57,9 @@ class DataPlane {
   const Settings settings_;
   const std::function<void(const Written&)> written_;
   std::atomic<bool> stopping_{false};
+  Work working_;  // of the serving thread
+  mutable std::mutex work_mutex_;
+  Work work_;
   // One waits, one is being written: a third checkpoint before that is passed over.
   Mailbox<SavedPart> to_write_{1};
   std::thread writer_;

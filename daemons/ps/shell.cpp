@@ -1,6 +1,8 @@
 #include "daemons/ps/shell.hpp"
 
+#include <algorithm>
 #include <csignal>
+#include <map>
 #include <utility>
 
 #include "common/base/log.hpp"
@@ -12,6 +14,7 @@ namespace trainyard::ps {
 namespace {
 
 constexpr Duration goodbye_patience = 2s;
+constexpr Duration tell_every = 1s;
 
 }  // namespace
 
@@ -22,6 +25,7 @@ Status Shell::start() {
   auto server = net::DataServer::bind(environment_.address);
   if (!server) return server.error().with("tensor channel");
   server_ = std::move(*server);
+  reactor_.every(tell_every, [this] { tell(); });
   reactor_.on_signal({SIGHUP}, [](int) { log::info("SIGHUP: a task has nothing to reload"); });
   reactor_.on_signal({SIGTERM, SIGINT}, [this](int) {
     log::info("asked to stop");
@@ -71,6 +75,38 @@ void Shell::serve(const protocol::Roster& roster) {
   plane_ = std::make_unique<DataPlane>(
       std::move(server_), std::move(core), DataPlane::Settings{identity, environment_.checkpoint_dir},
       [this](const Written& written) { reactor_.post([this, written] { report(written); }); });
+}
+
+/// How the shard goes: rates of the last second, counts of all.
+void Shell::tell() {
+  if (!plane_) return;
+  const Time now = std::chrono::steady_clock::now();
+  const Work work = plane_->work();
+  const Counts& counts = work.counts;
+  const double took = std::max(seconds(now - told_at_), 1e-3);
+  const auto rate = [&](std::uint64_t after, std::uint64_t before) {
+    return static_cast<double>(after - before) / took;
+  };
+  std::size_t stalest = counts.staleness.size();
+  while (stalest > 0 && counts.staleness[stalest - 1] == 0) --stalest;
+  std::map<std::string, double> metrics{
+      {"pushes_per_second", rate(counts.pushes, told_.counts.pushes)},
+      {"received_bytes_per_second", rate(work.received, told_.received)},
+      {"sent_bytes_per_second", rate(work.sent, told_.sent)},
+      {"busy", seconds(work.busy - told_.busy) / took},
+      {"pushes", static_cast<double>(counts.pushes)},
+      {"dropped", static_cast<double>(counts.dropped)},
+      {"repeated", static_cast<double>(counts.repeated)},
+      {"spread/max", static_cast<double>(counts.spread)},
+      {"staleness/mean", static_cast<double>(counts.staleness_sum) /
+                             static_cast<double>(std::max<std::uint64_t>(counts.pushes, 1))},
+      {"staleness/max", static_cast<double>(stalest > 0 ? stalest - 1 : 0)}};
+  for (std::size_t i = 0; i < stalest; ++i)
+    if (counts.staleness[i] > 0)
+      metrics[format("staleness/{:02}", i)] = static_cast<double>(counts.staleness[i]);
+  told_ = work;
+  told_at_ = now;
+  member_->report(protocol::Progress{environment_.key, "serve", 0, 0, work.step, 0, metrics});
 }
 
 void Shell::report(const Written& written) {

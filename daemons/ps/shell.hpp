@@ -27,6 +27,7 @@ class Shell {
   void serve(const protocol::Roster& roster);
   void report(const Written& written);
   Status restore(Core& core, const std::string& directory) const;
+  void tell();
   void end(int exit_code);
 
   net::Reactor& reactor_;
@@ -35,6 +36,8 @@ class Shell {
   std::unique_ptr<net::DataServer> server_;  // until the data plane takes it
   std::unique_ptr<runtime::Member> member_;
   std::unique_ptr<DataPlane> plane_;
+  Work told_;
+  Time told_at_{};
   int exit_code_ = 0;
 };
 

@@ -10,6 +10,8 @@ namespace trainyard::trainer {
 
 namespace {
 
+constexpr Duration pace_window = 2s;
+
 Time now() { return std::chrono::steady_clock::now(); }
 
 std::string epoch_text(const EpochRow& row, std::uint64_t epochs) {
@@ -77,6 +79,15 @@ Status Training::end_epoch(std::uint64_t step) {
   tell_progress("evaluate", step, metrics);
   sums_ = {.since = now()};
   return {};
+}
+
+/// Seconds a step, over a window of some seconds.
+void Training::add_pace(std::map<std::string, double>& metrics) {
+  const auto steps = static_cast<double>(std::max<std::uint64_t>(pace_.steps, 1));
+  metrics["pace/input"] = seconds(pace_.input) / steps;
+  metrics["pace/compute"] = seconds(pace_.compute) / steps;
+  metrics["pace/exchange"] = seconds(pace_.exchange) / steps;
+  if (now() - pace_.since > pace_window) pace_ = {.since = now()};
 }
 
 /// The network's values become the moving averages.

@@ -272,6 +272,8 @@ Status Training::train_step(std::uint64_t step) {
   watch_->spent("exchange", computed, exchanged);
   watch_->step_ends();
   sums_.exchange += exchanged - computed;
+  pace_.exchange += exchanged - computed;
+  ++pace_.steps;
   counted_.exchange.add(seconds(exchanged - computed));
   counted_.samples.add(push.samples);
   counted_.steps.add();
@@ -299,6 +301,7 @@ Status Training::train_step(std::uint64_t step) {
       metrics["train/loss"] = sums_.loss / static_cast<double>(sums_.samples);
       metrics["train/accuracy"] = static_cast<double>(sums_.correct) / static_cast<double>(sums_.samples);
     }
+    add_pace(metrics);
     tell_progress("train", step, metrics);
   }
   return {};
@@ -319,6 +322,7 @@ Status Training::train_batch(Push& push) {
   }
   const Time loaded = now();
   sums_.input += loaded - began;
+  pace_.input += loaded - began;
   counted_.input.add(seconds(loaded - began));
   if (batch.count() == 0) return {};
   const void* const inputs[] = {batch.images.data()};
@@ -335,6 +339,7 @@ Status Training::train_batch(Push& push) {
   watch_->spent("input", began, loaded);
   watch_->spent("compute", loaded, computed);
   sums_.compute += computing;
+  pace_.compute += computing;
   counted_.compute.add(seconds(computing));
   return {};
 }

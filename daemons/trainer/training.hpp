@@ -60,6 +60,7 @@ class Training {
   Status train();
   Status train_step(std::uint64_t step);
   Status train_batch(Push& push);
+  void add_pace(std::map<std::string, double>& metrics);
   Marks marks_of(std::uint64_t step, Time computed);
   Status pass_over(std::uint64_t until);
   Status leave();
@@ -133,6 +134,11 @@ class Training {
     Time since{};
   } sums_;
   Time told_{};
+  struct Pace {  // of the last seconds, for who asks how the job goes
+    Duration input{}, compute{}, exchange{};
+    std::uint64_t steps = 0;
+    Time since{};
+  } pace_;
   struct Counted {
     explicit Counted(metrics::Registry& registry);
     metrics::Counter& steps;

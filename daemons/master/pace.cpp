@@ -1,0 +1,116 @@
+#include "daemons/master/pace.hpp"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "common/base/text.hpp"
+
+namespace trainyard::master {
+
+namespace {
+
+constexpr double straggler_factor = 1.25;
+constexpr std::array parts{"input", "compute", "exchange"};
+using Seconds = std::array<double, parts.size()>;  // a step, by part
+
+struct Walker {
+  TaskId task;
+  Seconds seconds{};
+  double own() const { return seconds[0] + seconds[1]; }
+  double whole() const { return own() + seconds[2]; }
+};
+
+std::vector<Walker> walkers(const Job& job) {
+  std::vector<Walker> out;
+  for (const auto& [task, told] : job.told) {
+    if (task.role != Role::trainer) continue;
+    Walker walker{task, {}};
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const auto it = told.metrics.find(format("pace/{}", parts[i]));
+      if (it != told.metrics.end()) walker.seconds[i] = it->second;
+    }
+    if (walker.whole() > 0) out.push_back(walker);
+  }
+  return out;
+}
+
+std::string time_text(double seconds) {
+  return seconds < 1 ? format("{:.3g} ms", seconds * 1e3) : format("{:.3g} s", seconds);
+}
+
+/// "compute 81 %, input 3 %, exchange 16 %", the largest first.
+std::string shares_text(const Seconds& seconds) {
+  double whole = 0;
+  for (const double each : seconds) whole += each;
+  std::array<std::size_t, parts.size()> order{0, 1, 2};
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return seconds[a] > seconds[b]; });
+  std::vector<std::string> texts;
+  for (const std::size_t i : order)
+    texts.push_back(format("{} {:.0f} %", parts[i], 100 * seconds[i] / whole));
+  return join(texts, ", ");
+}
+
+}  // namespace
+
+std::optional<Pace> pace_of(const Job& job) {
+  const std::vector<Walker> all = walkers(job);
+  if (all.empty()) return std::nullopt;
+  const auto slowest = std::max_element(all.begin(), all.end(),
+                                        [](const Walker& a, const Walker& b) { return a.own() < b.own(); });
+  std::vector<double> others;
+  Seconds seconds{};
+  for (auto it = all.begin(); it != all.end(); ++it) {
+    if (it != slowest) others.push_back(it->own());
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      seconds[i] += it->seconds[i] / static_cast<double>(all.size());
+  }
+  std::sort(others.begin(), others.end());
+  const double usual = others.empty() ? 0 : others[others.size() / 2];
+  Pace pace;
+  if (!others.empty() && slowest->own() > straggler_factor * usual) {
+    pace.straggler = slowest->task;
+    seconds = slowest->seconds;
+  }
+  for (const double each : seconds) pace.step_seconds += each;
+  pace.bound_by =
+      parts[static_cast<std::size_t>(std::max_element(seconds.begin(), seconds.end()) - seconds.begin())];
+  pace.text = format("{} a step, bound by {} ({})", time_text(pace.step_seconds), pace.bound_by,
+                     shares_text(seconds));
+  if (pace.straggler) {
+    pace.text += format("; {} is the straggler: {} of its own, the others {}", name(*pace.straggler),
+                        time_text(slowest->own()), time_text(usual));
+  }
+  double mean = 0, most = 0;
+  for (const auto& [task, told] : job.told) {
+    const auto at = [&](const char* key) {
+      const auto it = told.metrics.find(key);
+      return task.role == Role::ps && it != told.metrics.end() ? it->second : 0.0;
+    };
+    mean = std::max(mean, at("staleness/mean"));
+    most = std::max(most, at("staleness/max"));
+  }
+  if (most > 0) pace.text += format("; staleness {:.1f} steps on average, {:.0f} at most", mean, most);
+  return pace;
+}
+
+Json pace_json(const Job& job) {
+  const auto pace = pace_of(job);
+  if (!pace) return Json();
+  Json tasks = Json::object();
+  for (const auto& [task, told] : job.told) {
+    Json& each = tasks[name(task)] = Json{{"step", told.step}};
+    for (const auto& [key, value] : told.metrics) {
+      if (task.role == Role::ps || key.starts_with("pace/") || key.starts_with("staleness/"))
+        each[key] = value;
+    }
+  }
+  return Json{{"bound_by", pace->bound_by},
+              {"straggler", pace->straggler ? Json(name(*pace->straggler)) : Json()},
+              {"step_seconds", pace->step_seconds},
+              {"text", pace->text},
+              {"tasks", std::move(tasks)}};
+}
+
+}  // namespace trainyard::master
