@@ -6,6 +6,7 @@
 
 #include "common/base/text.hpp"
 #include "common/protocol/bounds.hpp"
+#include "common/protocol/data_compact.hpp"
 #include "common/protocol/scan.hpp"
 #include "common/protocol/v1/data.pb.h"
 
@@ -159,6 +160,7 @@ Error wrong(const char* field) {
 }  // namespace
 
 std::string encode(const DataHeader& header) {
+  if (auto compact = encode_compact(header)) return std::move(*compact);
   v1::DataHeader out;
   out.set_kind(kind(header.kind));
   out.set_job(header.job);
@@ -192,6 +194,7 @@ std::string encode(const DataHeader& header) {
 }
 
 Result<DataHeader> decode_data_header(std::string_view bytes) {
+  if (is_compact(bytes)) return decode_compact(bytes);
   if (bytes.size() > header_bytes_max)
     return Error{Errc::corrupt, format("a data header of {} bytes is above the limit of {}", bytes.size(),
                                        header_bytes_max)};
