@@ -21,11 +21,12 @@ namespace {
 
 constexpr std::uint32_t shards = 4;
 
-/// Bytes a second that `trainers` push to four shards in steps that wait for all of them; each is answered
-/// with values. One process drives all trainers, so that their number costs no more processes.
+/// Bytes a second that `trainers` push to four shards, load.bytes each to each, in steps that wait for all of
+/// them; each is answered with values. One process drives all trainers, so that their number costs no more
+/// processes.
 double gang(const Load& load, std::uint32_t trainers, const char* shared) {
   ::setenv("TRAINYARD_SHARED_MEMORY", shared, 1);
-  const std::size_t floats = load.bytes / sizeof(float) / trainers / shards;
+  const std::size_t floats = load.bytes / sizeof(float);
   std::vector<pid_t> children;
   std::vector<std::string> endpoints;
   for (std::uint32_t shard = 0; shard < shards; ++shard) {
@@ -101,7 +102,7 @@ int run_gang(const Load& load, int rounds) {
     for (const char* const shared : {"off", "on"})
       for (const std::uint32_t trainers : sizes)
         measured[{shared, trainers}].push_back(gang(load, trainers, shared));
-  std::printf("%zu bytes of pushes a step over %u shards, %d rounds\n", load.bytes, shards, rounds);
+  std::printf("%zu bytes a push, %u shards, %d rounds\n", load.bytes, shards, rounds);
   for (auto& [what, rates] : measured) {
     const auto& one = measured.at({what.first, 1});
     std::vector<double> ratios;

@@ -12,7 +12,7 @@
 
 namespace trainyard::bench {
 
-/// load.bytes: what all trainers of a step push together. Prints a line for each number of trainers.
+/// load.bytes: what a trainer pushes to a shard in a step. Prints a line for each number of trainers.
 int run_gang(const Load& load, int rounds);
 
 /// What a push is answered with: values, or a header alone.
