@@ -32,6 +32,7 @@ class Reader {
   explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
   template <typename T>
   void take(T* to, std::size_t count) {
+    if (count == 0) return;  // memcpy wants an address also for nothing
     std::memcpy(to, bytes_.data(), count * sizeof(T));
     bytes_ = bytes_.subspan(count * sizeof(T));
   }
