@@ -1,17 +1,11 @@
 #include "common/optim/rows.hpp"
 
-#include <algorithm>
-
 #include "common/base/check.hpp"
-#include "common/optim/kernels.hpp"
-#include "common/optim/rule.hpp"
+#include "common/optim/row_step.hpp"
 
 namespace trainyard::optim {
 
 namespace {
-
-using kernels::Block;
-using kernels::Kernels;
 
 /// Memory is far away and rows are in no order that a processor guesses.
 constexpr std::size_t rows_ahead = 4;
@@ -20,6 +14,7 @@ constexpr std::size_t line_floats = 16;
 void fetch(const float* row, std::size_t width) {
   if (row == nullptr) return;
   for (std::size_t i = 0; i < width; i += line_floats) __builtin_prefetch(row + i, 1);
+  asm volatile("");  // or g++ takes this for a function without an effect, and leaves calls of it out
 }
 
 }  // namespace
@@ -31,12 +26,7 @@ void update_rows(const config::OptimizerSection& optimizer, double rate, std::ui
   check(gradient.rows.size() == gradient.ids.size() * gradient.width, "each id has its row");
   for (const RuleArray& array : rule_arrays(optimizer))
     check(target.arrays[array.place] != nullptr, "a rule has its arrays");
-  const Kernels& set = kernels::best();
-  const kernels::DenormalsAsZero denormals;
-  kernels::Numbers numbers = numbers_of(optimizer, rate * slice.rate, update, slice);
-  numbers.scale = bound ? 1.0F : scale;
-  const Rule rule = rule_of(optimizer, set);
-  alignas(64) std::array<float, kernels::block_floats> mean, next;
+  RowStep step(optimizer, rate, slice, scale, bound);
   for (std::size_t i = 0; i < gradient.ids.size(); ++i) {
     if (i + rows_ahead < gradient.ids.size()) {
       const std::size_t ahead = static_cast<std::size_t>(gradient.ids[i + rows_ahead]) * gradient.width;
@@ -44,22 +34,11 @@ void update_rows(const config::OptimizerSection& optimizer, double rate, std::ui
       for (const float* array : target.arrays)
         fetch(array == nullptr ? nullptr : array + ahead, gradient.width);
     }
-    const std::size_t row = static_cast<std::size_t>(gradient.ids[i]) * gradient.width;
-    for (std::size_t begin = 0; begin < gradient.width; begin += kernels::block_floats) {
-      const std::size_t length = std::min(kernels::block_floats, gradient.width - begin);
-      const float* part = gradient.rows.data() + i * gradient.width + begin;
-      if (bound) {
-        set.sum(&part, 1, 0, length, scale, mean.data());
-        set.clamp(mean.data(), length, *bound);
-        part = mean.data();
-      }
-      float* const values = target.values + row + begin;
-      Block block{.gradient = part, .value = values, .next = next.data(), .length = length};
-      for (std::size_t k = 0; k < rule_arrays_max; ++k)
-        block.state[k] = target.arrays[k] == nullptr ? nullptr : target.arrays[k] + row + begin;
-      rule(block, numbers);
-      std::copy_n(next.data(), length, values);
-    }
+    const std::size_t at = static_cast<std::size_t>(gradient.ids[i]) * gradient.width;
+    RowTarget row{.values = target.values + at};
+    for (std::size_t k = 0; k < rule_arrays_max; ++k)
+      row.arrays[k] = target.arrays[k] == nullptr ? nullptr : target.arrays[k] + at;
+    step.apply(row, gradient.rows.data() + i * gradient.width, gradient.width, update);
   }
 }
 
