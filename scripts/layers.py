@@ -39,7 +39,7 @@ CORE_FORBIDDEN = ["<thread>", "<mutex>", "<atomic>", "<condition_variable>", "<f
 CORE_CALLS = ["::now()", "getenv(", "random_token("]
 
 # Plain values: anybody above base may include these headers without linking their layer.
-PLAIN = {"common/protocol/messages.hpp", "common/protocol/fields.hpp", "common/protocol/data.hpp",
+PLAIN = {"common/protocol/messages.hpp", "common/protocol/fields.hpp", "common/protocol/data.hpp", "common/protocol/rows.hpp",
          "common/config/job_spec.hpp", "common/config/cluster_spec.hpp"}
 
 

@@ -11,9 +11,9 @@
 
 namespace trainyard::protocol {
 
-/// Layout, little-endian: u8 0, u8 version 1, u8 kind, u8 flags (1 checkpoint, 2 averages), u8 ending, u8
-/// coding, u16 0, u32 incarnation, trainer, shard, samples, u64 job, sequence, epoch, steps_per_epoch, f64
-/// norm. Nothing: the header says more than the short form holds.
+/// Layout, little-endian: u8 0, u8 version 1, u8 kind, u8 flags (1: checkpoint is the sequence, 2 averages,
+/// 4 last), u8 ending, u8 coding, u16 staleness, u32 incarnation, trainer, shard, samples, u64 job, sequence,
+/// version, cut, f64 norm. Nothing: the header says more than the short form holds.
 std::optional<std::string> encode_compact(const DataHeader& header);
 
 bool is_compact(std::string_view bytes);
