@@ -17,8 +17,12 @@ Table<StrategySection> strategy_section() {
       number(&D::decay, "decay", 0, 0.9999999, "adaptive: of the mean square.")};
   return {
       choice(&S::kind, "kind",
-             {{"parameter_server", StrategyKind::parameter_server}, {"local", StrategyKind::local}},
-             {"all_reduce", "pipeline"}, "How trainers share their work; local: one trainer, no shards."),
+             {{"parameter_server", StrategyKind::parameter_server},
+              {"all_reduce", StrategyKind::all_reduce},
+              {"local", StrategyKind::local}},
+             {"pipeline"},
+             "How trainers share their work; all_reduce: without shards, every trainer has the sum of all "
+             "gradients and updates all values; local: one trainer, no shards."),
       choice(&S::update, "update",
              {{"sync", U::sync},
               {"async", U::async},
@@ -68,9 +72,17 @@ void check_strategy(const Node& root, const JobSpec& spec, Problems& problems) {
       at("cluster.parameter_servers", "strategy local has no parameter servers; use 0");
     if (strategy.update != UpdateRule::sync)
       at("strategy.update", "strategy local has nobody to wait for or to be late; use sync");
+  } else if (strategy.kind == StrategyKind::all_reduce) {
+    if (spec.cluster.parameter_servers != 0)
+      at("cluster.parameter_servers", "strategy all_reduce has no parameter servers; use 0");
+    if (strategy.update != UpdateRule::sync) at("strategy.update", "strategy all_reduce is always sync");
+    if (strategy.backup_trainers != 0)
+      at("strategy.backup_trainers", "strategy all_reduce sums the gradients of all trainers; use 0");
+    if (strategy.compression != Compression::none)
+      at("strategy.compression", "strategy all_reduce sums gradients as they are; use none");
   } else if (spec.cluster.parameter_servers == 0) {
     at("cluster.parameter_servers",
-       "strategy parameter_server needs at least 1; or use strategy local with one trainer");
+       "strategy parameter_server needs at least 1; or use strategy all_reduce, or local with one trainer");
   }
   if (strategy.backup_trainers > 0) {
     if (strategy.update != UpdateRule::sync)

@@ -33,6 +33,10 @@ using HttpReply = std::function<void(HttpResponse)>;
 struct ServerEvents {
   std::function<void(HttpRequest, HttpReply)> request;
   std::function<SessionEvents(std::shared_ptr<Session>)> session;  // a control peer came
+  /// Connections that begin with these four bytes, which were read, are handed over: the descriptor is the
+  /// receiver's.
+  std::string_view other_magic;
+  std::function<void(int)> other;
 };
 
 /// Destroyed, it ends its sessions and calls nobody any more.

@@ -121,6 +121,11 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     const auto [error, size] = co_await asio::async_read(stream, asio::buffer(first), as_values);
     if (!error && first == control_magic) {
       self->open_session(stream.release_socket());
+    } else if (!error && self->events.other && first == self->events.other_magic) {
+      boost::system::error_code failed;
+      const int socket = stream.release_socket().release(failed);
+      if (!failed) self->events.other(socket);
+      --self->connections;
     } else if (!error) {
       co_await serve_http(self, std::move(stream), first);
       --self->connections;

@@ -22,6 +22,15 @@ void Training::announce_next() {
   network_->stage({ahead_->count(), inputs, ahead_->labels.data(), ahead_->keys, ahead_->step});
 }
 
+/// Of the last batch of a step gradients leave while they are made.
+graph::Observer* Training::observer_of(const Push& push, std::uint32_t count, bool last) {
+  graph::Observer* const other = watch_->observer(count);
+  if (!early_ || !last) return other;
+  const std::span<const float> earlier = accumulated_;
+  ring_->expect(network_->gradients(), push.samples > 0 ? earlier : std::span<const float>());
+  return early_->beside(other);
+}
+
 /// A step of one batch needs no copy.
 void Training::accumulate(Push& push) {
   push.gradients = network_->gradients();

@@ -5,6 +5,7 @@
 #include "common/base/json.hpp"
 #include "common/base/log.hpp"
 #include "common/base/text.hpp"
+#include "common/collective/greeting.hpp"
 #include "common/runtime/daemon.hpp"
 
 namespace trainyard::trainer {
@@ -33,16 +34,18 @@ Shell::~Shell() {
 }
 
 Status Shell::serve() {
-  auto server =
-      net::Server::listen(reactor_, {environment_.address, 0},
-                          {.request =
-                               [this](net::HttpRequest request, const net::HttpReply& reply) {
-                                 if (request.path == "/metrics")
-                                   return reply({200, "text/plain; version=0.0.4", link_.registry.text()});
-                                 if (request.path == "/healthz") return reply({200, "text/plain", "ok\n"});
-                                 reply(nothing_there(request.path));
-                               },
-                           .session = nullptr});
+  auto server = net::Server::listen(
+      reactor_, {environment_.address, 0},
+      {.request =
+           [this](net::HttpRequest request, const net::HttpReply& reply) {
+             if (request.path == "/metrics")
+               return reply({200, "text/plain; version=0.0.4", link_.registry.text()});
+             if (request.path == "/healthz") return reply({200, "text/plain", "ok\n"});
+             reply(nothing_there(request.path));
+           },
+       .session = nullptr,
+       .other_magic = collective::ring_magic,
+       .other = [this](int socket) { link_.ring.adopt(collective::Descriptor(socket)); }});
   if (!server) return server.error();
   server_ = std::move(*server);
   return {};

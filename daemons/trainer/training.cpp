@@ -102,14 +102,16 @@ Status Training::build(const graph::InputShape& input) {
   for (std::size_t i = 0; i < frozen.size(); ++i) tensors_[i].frozen = frozen[i];
   const char* const granted = std::getenv("CUDA_VISIBLE_DEVICES");
   processor_ = choose_processor(granted != nullptr ? granted : "");
-  graph::NetworkOptions options{.batch_max = job_.data.batch_size,
-                                .training = true,
-                                .seed = job_.train.seed,
-                                .backend = processor_.backend,
-                                .row_gradients = graph::RowGradients::rows,
-                                .precision = job_.train.precision,
-                                .low_memory = job_.train.low_memory,
-                                .deterministic = job_.train.deterministic};
+  const bool all_reduces = job_.strategy.kind == config::StrategyKind::all_reduce;
+  graph::NetworkOptions options{
+      .batch_max = job_.data.batch_size,
+      .training = true,
+      .seed = job_.train.seed,
+      .backend = processor_.backend,
+      .row_gradients = all_reduces ? graph::RowGradients::dense : graph::RowGradients::rows,
+      .precision = job_.train.precision,
+      .low_memory = job_.train.low_memory,
+      .deterministic = job_.train.deterministic};
   auto network = graph::Network::build(processor_.backend ? *model : std::move(*model), options);
   if (!network && network.error().code == Errc::refused && processor_.backend) {
     processor_ = {nullptr, "the CPU", format("{}; the CPU computes", network.error().message)};
@@ -127,23 +129,6 @@ Status Training::build(const graph::InputShape& input) {
   for (std::size_t i = 0; i < tensors_.size(); ++i) tensors_[i].row = widths[i];
   watch_.emplace(*network_, job_, environment_);
   return {};
-}
-
-/// On a device the values stay there, where the rule can be run there.
-std::unique_ptr<LocalExchange> Training::local_exchange(std::uint64_t steps_per_epoch) {
-  if (processor_.backend) {
-    auto rule = job_.train.accumulation == 1
-                    ? optim::DeviceRule::make(job_.train, tensors_)
-                    : Result<optim::DeviceRule>(Error{Errc::refused, "steps have several batches"});
-    if (rule) {
-      auto made = std::make_unique<DeviceExchange>(job_.train, tensors_, steps_per_epoch, std::move(*rule),
-                                                   *network_);
-      device_ = made.get();
-      return made;
-    }
-    log::info("values are updated by the CPU: {}", rule.error().message);
-  }
-  return std::make_unique<LocalExchange>(job_.train, tensors_, steps_per_epoch);
 }
 
 Status Training::await_roster() {
@@ -172,10 +157,9 @@ Status Training::connect() {
   const std::uint64_t steps_per_epoch = plan_->geometry().steps_per_epoch();
   std::unique_ptr<LocalExchange> local;
   if (shards.empty()) {
-    if (job_.cluster.trainers != 1) {
-      return Error{Errc::invalid, "cluster.parameter_servers: several trainers need at least one shard"};
-    }
-    local = local_exchange(steps_per_epoch);
+    auto made = exchange_without_shards(steps_per_epoch);
+    if (!made) return made.error();
+    local = std::move(*made);
   } else {
     ShardExchange::Settings settings{.job = number(environment_.key.task.job),
                                      .incarnation = number(environment_.key.incarnation),
@@ -261,7 +245,7 @@ Status Training::train_step(std::uint64_t step) {
   request_ahead(step);
   Push push{.step = step};
   for (std::size_t i = batches_.front(); i > 0; --i) {
-    if (const Status done = train_batch(push); !done) return done;
+    if (const Status done = train_batch(push, i == 1); !done) return done;
   }
   batches_.pop_front();
   const Time computed = now();
@@ -308,7 +292,7 @@ Status Training::train_step(std::uint64_t step) {
 }
 
 /// The next batch of the step that `push` is of: forward, backward, and into the sum.
-Status Training::train_batch(Push& push) {
+Status Training::train_batch(Push& push, bool last) {
   const Time began = now();
   const data::Batch batch = next_batch();
   check(batch.step == push.step, "the loader gives what was requested, in order");
@@ -329,7 +313,7 @@ Status Training::train_batch(Push& push) {
   graph::Feed feed{batch.count(), inputs, batch.labels.data(), batch.keys, push.step};
   if (device_) feed.update = &device_->next(feed.count);
   if (processor_.backend) announce_next();
-  const graph::StepResult result = network_->train_step(feed, watch_->observer(feed.count));
+  const graph::StepResult result = network_->train_step(feed, observer_of(push, feed.count, last));
   if (result.overflow)
     leave_out(result, push.step);
   else if (const Status taken = take(result, feed, push); !taken)

@@ -16,6 +16,7 @@
 
 #include "common/base/mailbox.hpp"
 #include "common/base/metrics.hpp"
+#include "common/collective/listener.hpp"
 #include "common/config/job_spec.hpp"
 #include "common/data/loader.hpp"
 #include "common/data/split.hpp"
@@ -25,6 +26,7 @@
 #include "daemons/trainer/bundle/evaluation.hpp"
 #include "daemons/trainer/chief.hpp"
 #include "daemons/trainer/device_exchange.hpp"
+#include "daemons/trainer/early_gradients.hpp"
 #include "daemons/trainer/exchange.hpp"
 #include "daemons/trainer/local_steps.hpp"
 #include "daemons/trainer/plan.hpp"
@@ -40,6 +42,7 @@ struct Link {
   std::atomic<bool> connected{false};             // to the master
   std::function<void(protocol::Message)> report;  // to the master; from any thread
   metrics::Registry registry;                     // what the compute thread counts, the shell shows
+  collective::Listener ring;                      // where the previous trainer of a ring is handed over
 };
 
 class Training {
@@ -59,7 +62,8 @@ class Training {
   Status resume();
   Status train();
   Status train_step(std::uint64_t step);
-  Status train_batch(Push& push);
+  Status train_batch(Push& push, bool last);
+  graph::Observer* observer_of(const Push& push, std::uint32_t count, bool last);
   void add_pace(std::map<std::string, double>& metrics);
   Marks marks_of(std::uint64_t step, Time computed);
   Status pass_over(std::uint64_t until);
@@ -69,7 +73,9 @@ class Training {
   void accumulate(Push& push);
   data::Batch next_batch();
   void announce_next();
+  Result<std::unique_ptr<LocalExchange>> exchange_without_shards(std::uint64_t steps_per_epoch);
   std::unique_ptr<LocalExchange> local_exchange(std::uint64_t steps_per_epoch);
+  Result<std::unique_ptr<LocalExchange>> ring_exchange(std::uint64_t steps_per_epoch);
   Status finish();
   void keep_skipped();
   void gather_skipped();
@@ -102,6 +108,8 @@ class Training {
   std::optional<Plan> plan_;
   std::unique_ptr<Exchange> exchange_;
   DeviceExchange* device_ = nullptr;  // exchange_, where the device updates the values
+  RingExchange* ring_ = nullptr;      // exchange_, where gradients leave as soon as they are final
+  std::optional<EarlyGradients> early_;
   std::unique_ptr<data::Loader> loader_;
   std::optional<data::Batch> ahead_;  // the next one, where it is ready before its turn
   std::optional<Chief> chief_;

@@ -52,9 +52,9 @@ TEST_CASE("a precision that is none is refused with the list of those that are",
 }
 
 TEST_CASE("what a later release will do is refused by name", "[config]") {
-  CHECK(job_error(example + "strategy: {kind: all_reduce}\n") ==
-        "job.yaml:11:18: strategy.kind: 'all_reduce' is not supported in this release; use parameter_server "
-        "or local");
+  CHECK(job_error(example + "strategy: {kind: pipeline}\n") ==
+        "job.yaml:11:18: strategy.kind: 'pipeline' is not supported in this release; use parameter_server or "
+        "all_reduce or local");
   CHECK(job_error(example + "cluster: {elastic: {min_trainers: 1}}\n") ==
         "job.yaml:11:20: cluster.elastic: is not supported in this release; leave it out");
 }
@@ -62,7 +62,13 @@ TEST_CASE("what a later release will do is refused by name", "[config]") {
 TEST_CASE("options that contradict each other point at one of them", "[config]") {
   CHECK(job_error(example + "cluster: {parameter_servers: 0}\n") ==
         "job.yaml:11:30: cluster.parameter_servers: strategy parameter_server needs at least 1; or use "
-        "strategy local with one trainer");
+        "strategy all_reduce, or local with one trainer");
+  const std::string ring = example + "strategy: {kind: all_reduce";
+  CHECK(job_error(ring + "}\ncluster: {trainers: 3, parameter_servers: 0}\n") == "");
+  CHECK(job_error(ring + "}\ncluster: {trainers: 3, parameter_servers: 1}\n") ==
+        "job.yaml:12:43: cluster.parameter_servers: strategy all_reduce has no parameter servers; use 0");
+  CHECK(job_error(ring + ", compression: topk}\ncluster: {parameter_servers: 0}\n") ==
+        "job.yaml:11:43: strategy.compression: strategy all_reduce sums gradients as they are; use none");
   CHECK_THAT(job_error(example, {{"data.split.train", "0.5"}}),
              Catch::StartsWith("--set data.split.train=0.5") || Catch::Contains("sum to 0.7"));
 }
