@@ -29,6 +29,7 @@ struct Resources {
 struct ClusterSection {
   std::uint32_t trainers = 1;
   std::uint32_t parameter_servers = 1;
+  std::uint32_t replicas = 0;  // followers of each shard
   bool evaluator = false;
   Resources trainer{.cpus = 1, .memory = 1ull << 30};
   Resources ps{.cpus = 0.5, .memory = 512ull << 20};

@@ -56,6 +56,9 @@ Table<ClusterSection> cluster_section() {
   return {
       integer(&S::trainers, "trainers", 1, 1024, "Trainers."),
       integer(&S::parameter_servers, "parameter_servers", 0, 1024, "Parameter-server shards."),
+      integer(&S::replicas, "replicas", 0, 1,
+              "Followers of each shard, with resources of their own: one takes over when its shard dies, and "
+              "nothing that a shard has acknowledged is lost."),
       later<S>("evaluator", {"false"}, "Evaluates each checkpoint beside the training."),
       group<S>("resources", resources, "What each task gets."),
       group<S>("placement", placement, "Where tasks may run."),

@@ -84,6 +84,8 @@ void check_strategy(const Node& root, const JobSpec& spec, Problems& problems) {
     at("cluster.parameter_servers",
        "strategy parameter_server needs at least 1; or use strategy all_reduce, or local with one trainer");
   }
+  if (spec.cluster.replicas > 0 && spec.cluster.parameter_servers == 0)
+    at("cluster.replicas", "are of parameter servers, and there are none; use 0");
   if (strategy.backup_trainers > 0) {
     if (strategy.update != UpdateRule::sync)
       at("strategy.backup_trainers", "only update sync waits for trainers; use 0");

@@ -37,6 +37,10 @@ v1::DataKind kind(DataKind kind) {
       return v1::DATA_KIND_LEAVE;
     case DataKind::cut:
       return v1::DATA_KIND_CUT;
+    case DataKind::follow:
+      return v1::DATA_KIND_FOLLOW;
+    case DataKind::logged:
+      return v1::DATA_KIND_LOGGED;
   }
   return v1::DATA_KIND_UNSPECIFIED;
 }
@@ -63,6 +67,10 @@ std::optional<DataKind> kind(v1::DataKind kind) {
       return DataKind::leave;
     case v1::DATA_KIND_CUT:
       return DataKind::cut;
+    case v1::DATA_KIND_FOLLOW:
+      return DataKind::follow;
+    case v1::DATA_KIND_LOGGED:
+      return DataKind::logged;
     default:
       return std::nullopt;
   }
@@ -189,6 +197,7 @@ std::string encode(const DataHeader& header) {
   out.set_cut(header.cut);
   out.set_version(header.version);
   out.set_last(header.last);
+  out.set_log(header.log);
   out.set_staleness(header.staleness);
   return out.SerializeAsString();
 }
@@ -241,6 +250,7 @@ Result<DataHeader> decode_data_header(std::string_view bytes) {
                  .cut = in.cut(),
                  .version = in.version(),
                  .last = in.last(),
+                 .log = in.log(),
                  .staleness = in.staleness()};
   std::uint64_t total = 0;
   for (const auto& slice : in.slices()) {

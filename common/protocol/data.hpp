@@ -24,6 +24,9 @@ enum class DataKind : std::uint8_t {
   cut,    // shard -> trainer that waits for others: checkpoint `cut` is being made, to be marked
   mark,   // trainer -> shard: checkpoint `cut` holds its pushes up to `sequence` and none after; no answer
   leave,  // trainer -> shard: `sequence` was its last push; answered by `values`, rank 0 when all have left
+  // Between a shard and its follower, beside the messages of trainers that go on to it with `log` set:
+  follow,  // follower -> shard: has `sequence` entries of the log, send what comes after
+  logged,  // follower -> shard: has `sequence` entries now
 };
 
 enum class SliceKind : std::uint8_t {
@@ -76,6 +79,7 @@ struct DataHeader {
   std::uint64_t cut = 0;
   std::uint64_t version = 0;    // values: how many steps of the shard they went through
   bool last = false;            // values: the answer to `leave`
+  std::uint64_t log = 0;        // of a message that goes on to a follower: its number, from 1
   std::uint64_t staleness = 0;  // values after a push: how many steps it was behind when it was applied
   friend bool operator==(const DataHeader&, const DataHeader&) = default;
 };

@@ -229,11 +229,13 @@ Message read(Reader& reader, const v1::Roster& in) {
   Roster out{.members = {},
              .resume_step = reader.count(in.resume_step(), "resume_step"),
              .resume_epoch = reader.count(in.resume_epoch(), "resume_epoch"),
-             .resume_directory = reader.text(in.resume_directory(), text_bytes_max, "resume_directory")};
+             .resume_directory = reader.text(in.resume_directory(), text_bytes_max, "resume_directory"),
+             .epoch = reader.count(in.epoch(), "epoch")};
   for (const auto& member : in.members())
     out.members.push_back({.task = reader.task(member.task()),
                            .address = reader.text(member.address(), name_bytes_max, "address"),
-                           .node = reader.text(member.node(), name_bytes_max, "node")});
+                           .node = reader.text(member.node(), name_bytes_max, "node"),
+                           .follows = member.follows()});
   return out;
 }
 Message read(Reader& reader, const v1::GrantPartition& in) { return GrantPartition{reader.partition(in)}; }

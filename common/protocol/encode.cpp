@@ -200,10 +200,12 @@ struct Writer {
       put(*member.mutable_task(), from.task);
       member.set_address(from.address);
       member.set_node(from.node);
+      member.set_follows(from.follows);
     }
     roster.set_resume_step(in.resume_step);
     roster.set_resume_epoch(in.resume_epoch);
     roster.set_resume_directory(in.resume_directory);
+    roster.set_epoch(in.epoch);
   }
   void operator()(const GrantPartition& in) const {
     put(*out.mutable_grant_partition()->mutable_partition(), in.partition);

@@ -188,13 +188,15 @@ struct Member {
   TaskId task;
   std::string address;
   NodeName node;
+  bool follows = false;  // a shard's replica, which serves nobody yet
   friend bool operator==(const Member&, const Member&) = default;
 };
-struct Roster {  // the cluster spec; sent when the whole gang has registered
+struct Roster {  // the cluster spec; sent when the whole gang has registered, and when a shard has moved
   std::vector<Member> members;
   std::uint64_t resume_step = 0;  // 0: from the beginning
   std::uint64_t resume_epoch = 0;
   std::string resume_directory;  // relative to the job's checkpoint directory
+  std::uint64_t epoch = 0;       // counts the moves of shards in this life of the gang
   friend bool operator==(const Roster&, const Roster&) = default;
 };
 struct GrantPartition {

@@ -90,7 +90,8 @@ Status check_paths(const config::JobSpec& spec) {
 
 double cpus_needed(const config::JobSpec& spec) {
   const auto& cluster = spec.cluster;
-  return cluster.trainers * cluster.trainer.cpus + cluster.parameter_servers * cluster.ps.cpus;
+  return cluster.trainers * cluster.trainer.cpus +
+         cluster.parameter_servers * (1 + cluster.replicas) * cluster.ps.cpus;
 }
 
 Result<Json> submit_job(const Client& client, const config::JobSpec& spec, bool dry_run) {

@@ -158,7 +158,7 @@ void Step::consider_end(JobId id, const TaskId& task_id) {
   const Task& task = job.tasks.at(task_id);
   const auto chief = job.tasks.find(chief_of(id));
   const bool work_done = chief != job.tasks.end() && chief->second.finished;
-  if (job.stop == Stop::none && !work_done && !has_ended(job.state)) {
+  if (job.stop == Stop::none && !work_done && !has_ended(job.state) && !move_shard(id, task_id)) {
     const bool hopeless = task.exit_code == 2 || task.exit_code == 5;
     if (task.state == TaskState::failed) {
       fail_or_restart(id, {task_id}, task.cause, hopeless && task.signal == 0);
@@ -176,6 +176,22 @@ void Step::consider_end(JobId id, const TaskId& task_id) {
   if (job.gentle && !work_done && task.state != TaskState::done) stop_hard(id, job);
   dismiss_if_done(id, job);
   settle(id);
+}
+
+bool Step::move_shard(JobId id, const TaskId& lost) {
+  Job& job = *find_job(id);
+  if (lost.role != Role::ps || job.order.replicas == 0 || job.state != JobState::running) return false;
+  const std::uint32_t shard = shard_of(job, lost);
+  for (const auto& [task_id, task] : job.tasks) {
+    if (task_id.role != Role::ps || task_id == lost || shard_of(job, task_id) != shard || !alive(task))
+      continue;
+    remember(ShardMoved{id, lost, task_id, job.epoch + 1, wall_});
+    for (const auto& [each_id, each] : job.tasks) {
+      if (alive(each) && each.peer) send_roster(id, job, *each.peer);
+    }
+    return true;
+  }
+  return false;
 }
 
 void Step::fail_or_restart(JobId id, std::vector<TaskId> blamed, const std::string& cause, bool hopeless) {

@@ -48,9 +48,14 @@ void Step::complete_if_all_registered(JobId id, Job& job) {
   }
 }
 
-void Step::send_roster(JobId, Job& job, PeerId peer) {
+void Step::send_roster(JobId id, Job& job, PeerId peer) {
   protocol::Roster roster;
-  for (const auto& [task_id, task] : job.tasks) roster.members.push_back({task_id, task.address, task.node});
+  roster.epoch = job.epoch;
+  for (const auto& [task_id, task] : job.tasks) {
+    if (task_id.role == Role::ps && !alive(task)) continue;  // another has its shard
+    const bool serves = task_id.role != Role::ps || owner_of(job, id, shard_of(job, task_id)) == task_id;
+    roster.members.push_back({task_id, task.address, task.node, !serves});
+  }
   if (job.checkpoint) {
     roster.resume_step = job.checkpoint->step;
     roster.resume_epoch = job.checkpoint->epoch;
@@ -135,10 +140,14 @@ void Step::commit_if_whole(JobId id, Job& job, std::uint64_t at_step) {
   const auto it = job.parts.find(at_step);
   const auto chief = job.tasks.find(chief_of(id));
   if (it == job.parts.end() || chief == job.tasks.end() || !chief->second.peer) return;
-  std::vector<protocol::CheckpointPart> parts;
-  for (const auto& [task_id, task] : job.tasks) {
-    if (task_id.role != Role::ps && task_id != chief->first) continue;
-    const auto part = it->second.find(task_id);
+  const auto part_of_chief = it->second.find(chief->first);
+  if (part_of_chief == it->second.end()) return;
+  std::vector<protocol::CheckpointPart> parts{part_of_chief->second};
+  // Of a shard that moved meanwhile the one before may have written it, with the same bytes.
+  for (std::uint32_t shard = 0; shard < shards_of(job); ++shard) {
+    const auto part = std::find_if(it->second.begin(), it->second.end(), [&](const auto& item) {
+      return item.first.role == Role::ps && shard_of(job, item.first) == shard;
+    });
     if (part == it->second.end()) return;
     parts.push_back(part->second);
   }

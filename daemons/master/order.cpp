@@ -39,7 +39,9 @@ Result<JobOrder> order_of(const config::JobSpec& spec, std::string yaml) {
       static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(spec.cluster.time_limit).count());
   order.roles.push_back({Role::trainer, spec.cluster.trainers, share_of(spec.cluster.trainer)});
   if (spec.cluster.parameter_servers > 0) {
-    order.roles.push_back({Role::ps, spec.cluster.parameter_servers, share_of(spec.cluster.ps)});
+    order.replicas = spec.cluster.replicas;
+    order.roles.push_back(
+        {Role::ps, spec.cluster.parameter_servers * (1 + order.replicas), share_of(spec.cluster.ps)});
   }
   return order;
 }

@@ -20,7 +20,7 @@ void fields(V& v, JobOrder& r) {
   v("name", r.name), v("kind", r.kind), v("queue", r.queue), v("priority", r.priority), v("roles", r.roles);
   v("require", r.require), v("spread", r.spread), v("restarts", r.restarts);
   v("time_limit_ms", r.time_limit_ms), v("epochs", r.epochs), v("output_dir", r.output_dir);
-  v("checkpoint_dir", r.checkpoint_dir), v("yaml", r.yaml);
+  v("checkpoint_dir", r.checkpoint_dir), v("yaml", r.yaml), v("replicas", r.replicas);
 }
 template <typename V>
 void fields(V& v, Placed& r) {
@@ -87,6 +87,10 @@ void fields(V& v, GangDissolved& r) {
 template <typename V>
 void fields(V& v, JobEnded& r) {
   v("job", r.job), v("end", r.end), v("cause", r.cause), v("at", r.at);
+}
+template <typename V>
+void fields(V& v, ShardMoved& r) {
+  v("job", r.job), v("lost", r.lost), v("owner", r.owner), v("epoch", r.epoch), v("at", r.at);
 }
 template <typename V>
 void fields(V& v, JobForgotten& r) {

@@ -11,7 +11,7 @@ constexpr VariantFields<Record> record_fields{
     "record",
     {"cluster_founded", "ids_used", "job_accepted", "gang_placed", "gang_complete", "first_step_done",
      "epoch_done", "records_skipped", "checkpoint", "finished", "stop_decided", "task_ended",
-     "gang_dissolved", "job_ended", "job_forgotten", "checkpoint_lost"}};
+     "gang_dissolved", "job_ended", "job_forgotten", "checkpoint_lost", "shard_moved"}};
 
 }  // namespace
 

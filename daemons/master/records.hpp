@@ -29,6 +29,7 @@ struct JobOrder {
   std::string name, kind = "train", queue = "default";
   std::uint32_t priority = 50;
   std::vector<RoleOrder> roles;  // trainers first
+  std::uint32_t replicas = 0;    // followers of each shard, which count as shards behind all others
   std::map<std::string, std::string> require;
   bool spread = false;
   std::uint32_t restarts = 3;  // failures of one task before the job fails
@@ -167,9 +168,18 @@ struct JobForgotten {
   friend bool operator==(const JobForgotten&, const JobForgotten&) = default;
 };
 
+/// A shard or its follower is gone, and the other one goes on.
+struct ShardMoved {
+  JobId job{};
+  TaskId lost, owner;
+  std::uint64_t epoch = 0;  // counts such moves in this life of the gang
+  WallMillis at = 0;
+  friend bool operator==(const ShardMoved&, const ShardMoved&) = default;
+};
+
 using Record = std::variant<ClusterFounded, IdsUsed, JobAccepted, GangPlaced, GangComplete, FirstStepDone,
                             EpochDone, RecordsSkipped, CheckpointCommitted, TrainerFinished, StopDecided,
-                            TaskEnded, GangDissolved, JobEnded, JobForgotten, CheckpointLost>;
+                            TaskEnded, GangDissolved, JobEnded, JobForgotten, CheckpointLost, ShardMoved>;
 
 std::string encode(const Record& record);
 /// Errc::corrupt names what is wrong. Fields that are missing have their defaults.

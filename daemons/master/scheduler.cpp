@@ -66,9 +66,16 @@ std::variant<std::vector<Placed>, NoRoom> place(JobId job, const JobOrder& order
   for (const RoleOrder& role : hardest_first(order)) {
     for (std::uint32_t index = 0; index < role.count; ++index) {
       Offer* best = nullptr;
+      // Not where the shard is that it follows, if there is a choice.
+      const std::uint32_t shards = role.count / (1 + order.replicas);
+      NodeName apart_from;
+      if (role.role == Role::ps && index >= shards) {
+        for (const Placed& placed : plan)
+          if (placed.task.role == Role::ps && placed.task.index == index % shards) apart_from = placed.node;
+      }
       const auto rank = [&](const Offer& offer) {
-        return std::make_tuple(order.spread ? taken[offer.node] : 0u, offer.free.gpus, offer.free.cpu_millis,
-                               offer.free.memory);
+        return std::make_tuple(offer.node == apart_from, order.spread ? taken[offer.node] : 0u,
+                               offer.free.gpus, offer.free.cpu_millis, offer.free.memory);
       };
       for (Offer& offer : offers) {
         if (fits(role.each, offer.free) && (best == nullptr || rank(offer) < rank(*best))) best = &offer;

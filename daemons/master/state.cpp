@@ -50,6 +50,8 @@ class Fold {
     job.stop = Stop::none;
     job.incarnation = r.incarnation;
     job.tasks.clear();
+    job.epoch = 0;
+    job.owners.clear();
     for (const Placed& placed : r.tasks) {
       Task task;
       task.incarnation = r.incarnation;
@@ -157,6 +159,15 @@ class Fold {
     if (r.end != TaskEnd::done) tell(job, r.at, "task_failed", r.cause, name(r.key.task));
   }
 
+  void apply(Job& job, const ShardMoved& r) {
+    job.epoch = r.epoch;
+    job.owners[shard_of(job, r.lost)] = r.owner;
+    tell(job, r.at, "shard_moved",
+         follows(job, r.lost) ? format("{} goes on without its follower {}", name(r.owner), name(r.lost))
+                              : format("{} takes over from {}", name(r.owner), name(r.lost)),
+         name(r.lost));
+  }
+
   void apply(Job& job, const GangDissolved& r) {
     if (job.stop == Stop::restart) ++job.restarts;
     job.stop = Stop::none;
@@ -186,6 +197,27 @@ class Fold {
 }  // namespace
 
 void fold(State& state, const Record& record) { std::visit(Fold(state), record); }
+
+std::uint32_t shards_of(const Job& job) {
+  for (const RoleOrder& role : job.order.roles) {
+    if (role.role == Role::ps) return role.count / (1 + job.order.replicas);
+  }
+  return 0;
+}
+
+std::uint32_t shard_of(const Job& job, const TaskId& task) {
+  const std::uint32_t shards = shards_of(job);
+  return shards == 0 ? 0 : task.index % shards;
+}
+
+bool follows(const Job& job, const TaskId& task) {
+  return task.role == Role::ps && task.index >= shards_of(job);
+}
+
+TaskId owner_of(const Job& job, JobId id, std::uint32_t shard) {
+  const auto it = job.owners.find(shard);
+  return it != job.owners.end() ? it->second : TaskId{id, Role::ps, shard};
+}
 
 bool has_ended(JobState state) { return state >= JobState::succeeded; }
 bool has_ended(TaskState state) { return state >= TaskState::done; }

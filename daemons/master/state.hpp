@@ -91,6 +91,8 @@ struct Job {
   std::map<TaskId, Task> tasks;
   std::map<TaskId, std::uint32_t> failures;
   std::uint32_t restarts = 0;
+  std::uint64_t epoch = 0;                 // moves of shards in this life of the gang
+  std::map<std::uint32_t, TaskId> owners;  // of shards that have moved
   std::optional<Checkpoint> checkpoint;
   std::vector<EpochRow> history;
   std::map<std::string, double> result;  // of the chief
@@ -158,6 +160,14 @@ struct State {
 /// The one way in which what is remembered changes. A record of a job that is not known is left alone.
 void fold(State& state, const Record& record);
 
+/// Shards of the job, without their followers.
+std::uint32_t shards_of(const Job& job);
+/// The shard that a task holds, itself or as a follower.
+std::uint32_t shard_of(const Job& job, const TaskId& task);
+/// It began as a follower.
+bool follows(const Job& job, const TaskId& task);
+/// Who serves the shard now.
+TaskId owner_of(const Job& job, JobId id, std::uint32_t shard);
 bool has_ended(JobState state);
 bool has_ended(TaskState state);
 const char* name(JobState state);

@@ -69,6 +69,8 @@ class Step {
   void end_task(const TaskId& task_id, TaskEnd end, const std::string& cause,
                 const protocol::TaskReport* report = nullptr);
   void consider_end(JobId id, const TaskId& task_id);
+  /// The gang goes on without a shard or follower whose other half is there.
+  bool move_shard(JobId id, const TaskId& lost);
   void fail_or_restart(JobId id, std::vector<TaskId> blamed, const std::string& cause, bool hopeless);
   void dismiss_if_done(JobId id, Job& job);
   void settle(JobId id);

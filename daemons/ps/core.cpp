@@ -143,6 +143,8 @@ Outcome Core::on(Arrival arrival) {
     case DataKind::refused:
     case DataKind::squares:
     case DataKind::cut:
+    case DataKind::follow:
+    case DataKind::logged:
       break;  // a shard's own words; nobody waits for an answer to them
   }
   return outcome;

@@ -1,9 +1,15 @@
 // The shard's side of the tensor channel: one thread polls the socket, runs the core and answers; a second
 // one writes checkpoint parts, because fsync blocks. Both belong to this object.
+//
+// With a follower the shard is a replicated state machine: every message of a trainer goes on to the follower
+// in order, whose core does the same with it, and no answer leaves before the follower has it. Whoever is the
+// follower answers nobody until it is promoted; a shard that was declared dead and lives gets no word from
+// its follower any more and so acknowledges nothing (Schneider 1990; primary and backup, the master decides).
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -36,28 +42,53 @@ class DataPlane {
   struct Settings {
     Identity identity;
     std::string checkpoint_dir;  // of the job; each checkpoint is a directory in it
+    bool has_follower = false;
+    std::string follows;  // endpoint of the shard that this one follows; empty: it serves
   };
   /// `written` is called on either thread.
   DataPlane(std::unique_ptr<net::DataServer> server, Core core, Settings settings,
             std::function<void(const Written&)> written);
   /// Ends both threads; a part that is being written is written to its end.
   ~DataPlane();
+  /// The follower serves from now on, alone. Any thread.
+  void promote();
+  /// The shard has no follower any more. Any thread.
+  void go_on_alone();
   /// Half a second old at most while messages come; from any thread.
   Work work() const;
   DataPlane(const DataPlane&) = delete;
   DataPlane& operator=(const DataPlane&) = delete;
 
  private:
+  struct Entry {  // of the log, until the follower has it
+    protocol::DataHeader header;
+    std::shared_ptr<net::Payload> payload;
+    std::vector<Reply> replies;
+  };
+  void run();
+  void follow();
+  void take(protocol::DataHeader header, net::Payload payload);
   void serve();
   void answer(net::DataMessage message);
+  void hear_follower(const std::string& peer, const protocol::DataHeader& header);
+  void send_entry(std::uint64_t number, const Entry& entry);
+  void send(const Reply& reply);
+  void let_go(std::uint64_t until);
+  void keep(std::vector<SavedPart> saves);
+  void tell_work(Time began);
   void write_parts();
 
   std::unique_ptr<net::DataServer> server_;
   Core core_;  // of the serving thread
   const Settings settings_;
   const std::function<void(const Written&)> written_;
-  std::atomic<bool> stopping_{false};
-  Work working_;  // of the serving thread
+  std::atomic<bool> stopping_{false}, promoted_{false}, alone_{false};
+  std::uint64_t logged_ = 0;            // entries, of a shard with a follower; applied ones, of a follower
+  std::map<std::uint64_t, Entry> log_;  // what the follower has not said to have
+  std::string follower_;                // peer
+  Time follower_heard_{}, told_{};
+  std::optional<SavedPart> newest_save_;  // of a follower: perhaps its shard does not come to write it
+  Work working_;                          // of the serving thread
   mutable std::mutex work_mutex_;
   Work work_;
   // One waits, one is being written: a third checkpoint before that is passed over.

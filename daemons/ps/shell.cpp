@@ -56,11 +56,38 @@ void Shell::received(const protocol::Message& message) {
              message);
 }
 
+/// The address of the shard's other half; nothing if there is none.
+std::optional<std::string> Shell::other_half(const protocol::Roster& roster) const {
+  const std::uint32_t shards = job_.cluster.parameter_servers;
+  for (const protocol::Member& member : roster.members) {
+    if (member.task.role == Role::ps && member.task != environment_.key.task &&
+        member.task.index % shards == environment_.key.task.index % shards)
+      return member.address;
+  }
+  return std::nullopt;
+}
+
 void Shell::serve(const protocol::Roster& roster) {
-  if (plane_) return;  // sent again after a reconnect
+  bool follows = false;
+  for (const protocol::Member& member : roster.members)
+    if (member.task == environment_.key.task) follows = member.follows;
+  const auto other = other_half(roster);
+  if (plane_) {  // sent again after a reconnect, or a shard has moved
+    if (roster.epoch <= epoch_) return;
+    epoch_ = roster.epoch;
+    if (follows_ && !follows) {
+      follows_ = false;
+      plane_->promote();
+    } else if (!follows && !other) {
+      plane_->go_on_alone();
+    }
+    return;
+  }
+  epoch_ = roster.epoch;
+  follows_ = follows;
   const Identity identity{.job = number(environment_.key.task.job),
                           .incarnation = number(environment_.key.incarnation),
-                          .shard = environment_.key.task.index,
+                          .shard = environment_.key.task.index % job_.cluster.parameter_servers,
                           .trainers = job_.cluster.trainers,
                           .shards = job_.cluster.parameter_servers};
   Core core(identity, job_.train, job_.strategy);
@@ -73,7 +100,11 @@ void Shell::serve(const protocol::Roster& roster) {
     log::info("resumes from step {}", core.checkpoint());
   }
   plane_ = std::make_unique<DataPlane>(
-      std::move(server_), std::move(core), DataPlane::Settings{identity, environment_.checkpoint_dir},
+      std::move(server_), std::move(core),
+      DataPlane::Settings{.identity = identity,
+                          .checkpoint_dir = environment_.checkpoint_dir,
+                          .has_follower = !follows && other.has_value(),
+                          .follows = follows && other ? *other : ""},
       [this](const Written& written) { reactor_.post([this, written] { report(written); }); });
 }
 
@@ -123,7 +154,7 @@ Status Shell::restore(Core& core, const std::string& directory) const {
   const std::string path = environment_.checkpoint_dir + "/" + directory;
   const auto manifest = store::read_manifest(path);
   if (!manifest) return manifest.error();
-  const std::string wanted = part_name(environment_.key.task.index);
+  const std::string wanted = part_name(environment_.key.task.index % job_.cluster.parameter_servers);
   for (const store::PartInfo& part : manifest->parts) {
     if (part.file != wanted) continue;
     const auto bytes = store::read_part(path, part);

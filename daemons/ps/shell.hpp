@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/base/result.hpp"
@@ -25,6 +26,7 @@ class Shell {
  private:
   void received(const protocol::Message& message);
   void serve(const protocol::Roster& roster);
+  std::optional<std::string> other_half(const protocol::Roster& roster) const;
   void report(const Written& written);
   Status restore(Core& core, const std::string& directory) const;
   void tell();
@@ -36,6 +38,8 @@ class Shell {
   std::unique_ptr<net::DataServer> server_;  // until the data plane takes it
   std::unique_ptr<runtime::Member> member_;
   std::unique_ptr<DataPlane> plane_;
+  std::uint64_t epoch_ = 0;  // of the roster
+  bool follows_ = false;
   Work told_;
   Time told_at_{};
   int exit_code_ = 0;

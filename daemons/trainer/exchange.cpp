@@ -283,11 +283,33 @@ Status ShardExchange::averages(std::span<float> values) {
   return {};
 }
 
+Status ShardExchange::follow_moves() {
+  if (settings_.addresses == nullptr || settings_.addresses->epoch() == epoch_) return {};
+  const auto [epoch, endpoints] = settings_.addresses->get();
+  epoch_ = epoch;
+  for (std::size_t i = 0; i < shards_.size() && i < endpoints.size(); ++i) {
+    Shard& shard = shards_[i];
+    if (endpoints[i] == shard.endpoint || endpoints[i].empty()) continue;
+    auto client = net::DataClient::connect(endpoints[i]);
+    if (!client) return client.error().with(format("shard ps-{} at {}", i, endpoints[i]));
+    log::info("shard ps-{} is at {} now", i, endpoints[i]);
+    shard.client = std::move(*client);
+    shard.endpoint = endpoints[i];
+    shard.moved = true;
+  }
+  return {};
+}
+
 Result<ShardExchange::Answer> ShardExchange::await(std::uint32_t index, const std::vector<Outgoing>& sent,
                                                    const Wanted& wanted) {
   Shard& shard = shards_[index];
   Time retry_at = now() + settings_.retry;
   while (!cancelled_) {
+    if (const Status followed = follow_moves(); !followed) return followed.error();
+    if (std::exchange(shard.moved, false)) {
+      send(index, sent);
+      retry_at = now() + settings_.retry;
+    }
     auto message = shard.client->receive(std::min<Duration>(poll_patience, settings_.retry));
     if (!message) {
       if (now() < retry_at) continue;
@@ -299,7 +321,7 @@ Result<ShardExchange::Answer> ShardExchange::await(std::uint32_t index, const st
     }
     auto answer = protocol::decode_data_header(message->header);
     if (!answer) return answer.error().with(format("shard ps-{} at {}", index, shard.endpoint));
-    if (answer->incarnation != settings_.incarnation) continue;
+    if (answer->incarnation != settings_.incarnation || answer->trainer != settings_.rank) continue;
     if (answer->kind == DataKind::refused) {
       return Error{Errc::refused, format("shard ps-{} at {}: {}", index, shard.endpoint, answer->reason)};
     }

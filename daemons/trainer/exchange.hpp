@@ -19,6 +19,7 @@
 #include "common/protocol/data.hpp"
 #include "common/tensor/row_gradient.hpp"
 #include "daemons/trainer/chief.hpp"
+#include "daemons/trainer/shard_addresses.hpp"
 
 namespace trainyard::trainer {
 
@@ -78,7 +79,8 @@ class ShardExchange final : public Exchange {
     config::StrategySection strategy;
     std::uint64_t steps_per_epoch = 1;
     std::uint64_t slice_floats_max = optim::slice_floats_usual;  // unless the rule needs whole tensors
-    Duration retry = std::chrono::seconds(2);  // without an answer so long: the same is sent again
+    Duration retry = std::chrono::seconds(2);   // without an answer so long: the same is sent again
+    const ShardAddresses* addresses = nullptr;  // where shards may move to; null: they stay
   };
   /// Errors: a shard would own more than one message can carry.
   static Result<std::unique_ptr<ShardExchange>> connect(Settings settings,
@@ -99,6 +101,7 @@ class ShardExchange final : public Exchange {
     std::vector<protocol::SliceInfo> slices;
     std::size_t floats = 0;
     std::vector<float> residual;  // of what compression left out of earlier pushes
+    bool moved = false;           // what is not answered goes to another one now
   };
   struct Outgoing {
     protocol::DataHeader header;
@@ -120,6 +123,8 @@ class ShardExchange final : public Exchange {
   /// Gradients as they travel.
   net::SharedBytes coded(Shard& shard, std::span<const float> gradients) const;
   void send(std::uint32_t shard, const std::vector<Outgoing>& messages);
+  /// Shards that the master moved are connected anew.
+  Status follow_moves();
   /// Waits, and sends again, until the shard answers with something that is wanted.
   Result<Answer> await(std::uint32_t shard, const std::vector<Outgoing>& sent, const Wanted& wanted);
   Result<protocol::DataHeader> await_values(std::uint32_t shard, const std::vector<Outgoing>& sent,
@@ -140,6 +145,7 @@ class ShardExchange final : public Exchange {
   std::vector<float> filled_;          // gradients with rows in their places
   std::vector<std::uint32_t> owners_;  // of all slices in the order of their offsets: the shard
   std::uint64_t step_ = 0;             // that the values belong to
+  std::uint64_t epoch_ = 0;            // of the addresses
   std::uint64_t pushed_ = 0;           // the newest push
   std::uint64_t cut_ = 0;              // the last that this trainer has marked
   std::uint64_t cut_at_ = 0;           // with this push as the last before it

@@ -79,6 +79,9 @@ void Shell::received(const protocol::Message& message) {
     if (refused->final) link_.cancelled = true;
     return;
   }
+  if (const auto* roster = std::get_if<protocol::Roster>(&message);
+      roster && job_.cluster.parameter_servers > 0)
+    link_.shards.set(roster->epoch, shard_endpoints(*roster, job_.cluster.parameter_servers));
   protocol::Message copy = message;
   if (!link_.inbox.try_put(copy))
     log::warn("the compute thread does not listen; a message of the master is dropped");

@@ -145,11 +145,7 @@ Status Training::await_roster() {
 }
 
 Status Training::connect() {
-  std::vector<std::pair<std::uint32_t, std::string>> shards;
-  for (const protocol::Member& member : roster_.members) {
-    if (member.task.role == Role::ps) shards.emplace_back(member.task.index, member.address);
-  }
-  std::sort(shards.begin(), shards.end());
+  const std::vector<std::string> shards = shard_endpoints(roster_, job_.cluster.parameter_servers);
   if (is_chief()) {  // before anybody can be at a checkpoint of this life
     const Status rewound = store::rewind(environment_.checkpoint_dir, roster_.resume_step);
     if (!rewound) log::warn("older checkpoints stay: {}", rewound.error().message);
@@ -173,7 +169,8 @@ Status Training::connect() {
     for (optim::TensorSize& tensor : settings.tensors) tensor.row = 0;  // shards hear of whole slices
     const bool locally = config::steps_locally(job_.strategy.update);
     if (locally) settings.tensors = LocalSteps::central(settings.tensors, job_.strategy.update);
-    for (auto& [index, address] : shards) settings.shards.push_back(std::move(address));
+    settings.shards = shards;
+    settings.addresses = &link_.shards;
     auto exchange = ShardExchange::connect(std::move(settings), link_.cancelled);
     if (!exchange) return exchange.error();
     if (locally) {

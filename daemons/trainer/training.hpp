@@ -41,6 +41,7 @@ struct Link {
   std::atomic<bool> cancelled{false};             // end now
   std::atomic<bool> connected{false};             // to the master
   std::function<void(protocol::Message)> report;  // to the master; from any thread
+  ShardAddresses shards;                          // as the master said last
   metrics::Registry registry;                     // what the compute thread counts, the shell shows
   collective::Listener ring;                      // where the previous trainer of a ring is handed over
 };

@@ -22,6 +22,7 @@ std::vector<Record> samples() {
   order.spread = true;
   order.time_limit_ms = 5000;
   order.epochs = 20;
+  order.replicas = 1;
   return {ClusterFounded{"id"},
           IdsUsed{99},
           JobAccepted{JobId{3}, order, "secret", 123},
@@ -37,7 +38,8 @@ std::vector<Record> samples() {
           GangDissolved{JobId{3}, 13},
           JobEnded{JobId{3}, JobEnd::failed, "cause", 14},
           JobForgotten{JobId{3}},
-          CheckpointLost{JobId{3}, 40, task, "disk full", 15}};
+          CheckpointLost{JobId{3}, 40, task, "disk full", 15},
+          ShardMoved{JobId{3}, task, {JobId{3}, Role::ps, 3}, 2, 16}};
 }
 
 }  // namespace

@@ -160,11 +160,12 @@ template <>
 Roster make(Random& r) {
   return {.members = several(r, 6,
                              [&] {
-                               return Member{task(r), word(r), word(r)};
+                               return Member{task(r), word(r), word(r), r.chance(0.5)};
                              }),
           .resume_step = count(r),
           .resume_epoch = count(r),
-          .resume_directory = foreign(r)};
+          .resume_directory = foreign(r),
+          .epoch = count(r)};
 }
 template <>
 GrantPartition make(Random& r) {
@@ -197,7 +198,7 @@ Message generate(std::size_t kind, Random& random) {
 }
 
 DataHeader generate_header(Random& random) {
-  return {.kind = static_cast<DataKind>(random.below(10)),
+  return {.kind = static_cast<DataKind>(random.below(12)),
           .job = 1 + random.below(1'000'000),
           .incarnation = 1 + any32(random) / 2,
           .trainer = static_cast<std::uint32_t>(random.below(100'000)),
@@ -222,6 +223,7 @@ DataHeader generate_header(Random& random) {
           .cut = count(random),
           .version = any32(random),
           .last = random.chance(0.5),
+          .log = count(random),
           .staleness = any32(random)};
 }
 
