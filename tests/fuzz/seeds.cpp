@@ -9,6 +9,7 @@
 #include "common/data/dataset.hpp"
 #include "common/graph/onnx/onnx.hpp"
 #include "common/graph/safetensors.hpp"
+#include "common/net/local_link.hpp"
 #include "common/optim/table.hpp"
 #include "common/protocol/codec.hpp"
 #include "tests/onnx/models.hpp"
@@ -50,6 +51,26 @@ void messages(const std::filesystem::path& root) {
     write(root / "message" / format("header_{}", i), protocol::encode(protocol::generate_header(random)));
 }
 
+/// The ring of a link after a few messages, as its other end finds it.
+void link(const std::filesystem::path& root) {
+  auto ends = net::local_pair();
+  check(ends.has_value(), "sockets");
+  const net::LocalLink::Bounds bounds{100'000, 100'000, 1'000'000, 1'000'000};
+  const auto made =
+      net::LocalLink::offer(std::move(ends->first), std::make_shared<net::SlotPool>(1'000'000), bounds);
+  check(made.has_value(), "a link is made");
+  for (const std::size_t size : {0, 5, 400, 30'000, 60'000})
+    (*made)->send(format("header of {}", size), std::make_shared<const std::vector<std::byte>>(size));
+  auto notes = net::take_notes(ends->second, 1);
+  check(notes.got.size() == 1, "the rings are offered");
+  const auto rings = net::SharedMemory::adopt(std::move(notes.got[0].with), notes.got[0].note.bytes,
+                                              net::SharedMemory::Access::write);
+  check(rings.has_value(), "the rings are there");
+  const std::string bytes(reinterpret_cast<const char*>(rings->bytes().data()), 2048);
+  for (const char which : {'\x01', '\x07', '\x15'})
+    write(root / "link" / format("notes_{}", int{which}), which + bytes);
+}
+
 void table(const std::filesystem::path& root) {
   config::TrainSection train;
   train.optimizer = config::optimizer_defaults(config::OptimizerKind::adam);
@@ -70,6 +91,7 @@ int main(int argc, char** argv) {
   const std::filesystem::path configs(argv[1]), root(argv[2]);
   models(root);
   messages(root);
+  link(root);
   table(root);
   for (const auto& [side, quality] : {std::pair{8u, 90}, {33u, 40}}) {
     const auto picture = data::encode_jpeg(
