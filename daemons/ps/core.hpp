@@ -14,6 +14,7 @@
 
 #include "common/base/result.hpp"
 #include "common/config/job_spec.hpp"
+#include "common/optim/ordered_sum.hpp"
 #include "common/optim/table.hpp"
 #include "common/protocol/data.hpp"
 #include "daemons/ps/clocks.hpp"
@@ -117,6 +118,7 @@ class Core {
   void apply(Outcome& outcome, std::optional<double> norm);
   bool shares_norm() const { return train_.clip.norm && identity_.shards > 1; }
   std::vector<optim::Contribution> contributions() const;
+  void sum_up();
   protocol::DataHeader header(protocol::DataKind kind, std::uint32_t trainer, std::uint64_t sequence) const;
   /// The step of `trainer` that the values hold.
   std::uint64_t sequence_for(std::uint32_t trainer) const;
@@ -131,7 +133,9 @@ class Core {
   Counts counts_;
   Gate gate_;
   std::optional<optim::Table> table_;
-  std::map<std::uint32_t, Arrival> pushes_;           // of the due step, by rank
+  std::map<std::uint32_t, Arrival> pushes_;  // of the due step, by rank
+  optim::OrderedSum summed_;                 // of the ranks below summed_to_, whose payloads are gone
+  std::uint32_t summed_to_ = 0;
   std::map<std::uint32_t, std::string> pulls_;        // rank -> peer, waiting for the first values
   protocol::Ending ending_ = protocol::Ending::none;  // of training, with the applied step
   std::optional<std::vector<double>> squares_;  // of the due step, once all have pushed and while its norm is

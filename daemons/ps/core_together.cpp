@@ -34,8 +34,14 @@ void Core::push_together(Arrival arrival, Outcome& outcome) {
     if (trainer == 0) outcome.replies.push_back(squares());
     return;
   }
-  pushes_.insert_or_assign(trainer, std::move(arrival));
-  if (!gate_.complete()) return;
+  if (trainer < summed_to_)
+    pushes_.at(trainer).peer = arrival.peer;  // a double of what is in the sum
+  else
+    pushes_.insert_or_assign(trainer, std::move(arrival));
+  if (!gate_.complete()) {
+    sum_up();
+    return;
+  }
   if (shares_norm()) {
     squares_ = table_->square_sums(contributions());
     outcome.replies.push_back(squares());
@@ -60,9 +66,20 @@ void Core::on_norm(const Arrival& arrival, Outcome& outcome) {
   }
 }
 
+/// What is there of the ranks from 0 on is summed while the others are awaited, and held no longer.
+void Core::sum_up() {
+  for (auto at = pushes_.find(summed_to_); at != pushes_.end(); at = pushes_.find(summed_to_)) {
+    Payload& payload = at->second.payload;
+    if (!summed_.add(at->second.header.samples, payload.floats(), payload.owner)) return;
+    payload = {};
+    ++summed_to_;
+  }
+}
+
 std::vector<optim::Contribution> Core::contributions() const {
-  std::vector<optim::Contribution> out;  // in rank order, as the map has them
-  for (const auto& [trainer, push] : pushes_) out.push_back({push.header.samples, push.payload.floats()});
+  std::vector<optim::Contribution> out{summed_.sum()};
+  for (const auto& [trainer, push] : pushes_)  // in rank order, as the map has them
+    if (trainer >= summed_to_) out.push_back({push.header.samples, push.payload.floats()});
   return out;
 }
 
@@ -79,6 +96,8 @@ void Core::apply(Outcome& outcome, std::optional<double> norm) {
   counts_.pushes += pushes_.size();
   counts_.staleness[0] += pushes_.size();
   pushes_.clear();
+  summed_.clear();
+  summed_to_ = 0;
   for (const auto& [trainer, peer] : late_) {
     counted_[trainer] = gate_.step();
     ++counts_.dropped;

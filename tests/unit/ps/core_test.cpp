@@ -355,4 +355,27 @@ TEST_CASE("averages are sent to who asks for them, where they are kept", "[ps]")
   CHECK((*outcome.replies[0].values)[0] == -1.5f);  // of -1 and -2
 }
 
+TEST_CASE("pushes in rank order are let go of before their step is complete, and a double finds them",
+          "[ps]") {
+  Core core = ready();
+  std::vector<std::weak_ptr<const void>> owners;
+  for (std::uint32_t trainer = 0; trainer + 1 < trainers; ++trainer) {
+    Arrival one = push(trainer, 1, std::vector<float>(floats, static_cast<float>(trainer + 1)));
+    owners.emplace_back(one.payload.owner);
+    CHECK(core.on(std::move(one)).replies.empty());
+  }
+  for (const auto& owner : owners) CHECK(owner.expired());
+  Arrival again = push(0, 1, std::vector<float>(floats, 1));
+  again.peer = "peer-0, connected anew";
+  CHECK(core.on(std::move(again)).replies.empty());
+  const auto outcome = core.on(push(trainers - 1, 1, std::vector<float>(floats, 3)));
+  REQUIRE(outcome.replies.size() == trainers);
+  CHECK(outcome.replies[0].peer == "peer-0, connected anew");
+  CHECK((*outcome.replies[0].values)[0] == -2.0f);
+  // The next step begins anew, in whatever order.
+  for (const std::uint32_t trainer : {2u, 1u})
+    CHECK(core.on(push(trainer, 2, std::vector<float>(floats, 3))).replies.empty());
+  CHECK((*core.on(push(0, 2, std::vector<float>(floats, 3))).replies[0].values)[0] == -5.0f);
+}
+
 }  // namespace trainyard::ps
