@@ -96,6 +96,7 @@ double gang(const Load& load, std::uint32_t trainers, const char* shared) {
 }  // namespace
 
 int run_gang(const Load& load, int rounds) {
+  net::keep_freed_memory();  // shards are forked from here
   std::map<std::pair<std::string, std::uint32_t>, std::vector<double>> measured;
   const std::vector<std::uint32_t> sizes{1, 8, 64};
   for (int i = 0; i < rounds; ++i)
