@@ -39,8 +39,10 @@ output: {{{{path: {{output}}}}}}
 """
 
 
-def job(trainers=2, shards=2, batch=8, train="", checkpoint="1s"):
-    strategy = "parameter_server" if shards else "local"
+def job(trainers=2, shards=2, batch=8, train="", checkpoint="1s", strategy=None):
+    if strategy == "all_reduce":
+        shards = 0
+    strategy = strategy or ("parameter_server" if shards else "local")
     return JOB.format(trainers=trainers, shards=shards, batch=batch, strategy=strategy, checkpoint=checkpoint,
                       train=train.replace("{", "{{").replace("}", "}}"))
 
