@@ -27,6 +27,7 @@ DataPlane::DataPlane(std::unique_ptr<net::DataServer> server, Core core, Setting
     : server_(std::move(server)),
       core_(std::move(core)),
       settings_(std::move(settings)),
+      rows_(settings_.identity, settings_.train, settings_.checkpoint_dir + "/spilled"),
       written_(std::move(written)),
       alone_(!settings_.has_follower),
       writer_([this] { write_parts(); }),
@@ -87,6 +88,10 @@ Work DataPlane::work() const {
 }
 
 void DataPlane::answer(net::DataMessage message) {
+  if (protocol::is_rows_header(message.header)) {
+    answer_rows(std::move(message));
+    return;
+  }
   auto header = protocol::decode_data_header(message.header);
   if (!header) {
     log::warn("a message from a trainer is unreadable and was dropped: {}", header.error().message);
@@ -126,6 +131,24 @@ void DataPlane::keep(std::vector<SavedPart> saves) {
     const std::uint64_t number = saved.checkpoint;
     if (!to_write_.try_put(saved))
       written_({number, Error{Errc::conflict, "the checkpoint before it is still being written"}});
+  }
+}
+
+void DataPlane::answer_rows(net::DataMessage message) {
+  auto header = protocol::decode_rows_header(message.header);
+  if (!header) {
+    log::warn("a message from a trainer is unreadable and was dropped: {}", header.error().message);
+    return;
+  }
+  auto payload = std::make_shared<net::Payload>(std::move(message.payload));
+  const auto bytes = payload->bytes();
+  for (const RowReply& reply :
+       rows_.on({std::move(message.peer), std::move(*header), {bytes, std::move(payload)}})) {
+    if (reply.header.kind == protocol::RowsKind::refused) {
+      log::warn("refused trainer-{}, table {}: {}", reply.header.trainer, reply.header.table,
+                reply.header.reason);
+    }
+    server_->send(reply.peer, protocol::encode(reply.header), reply.rows);
   }
 }
 

@@ -20,6 +20,7 @@
 #include "common/net/data_channel.hpp"
 #include "common/store/checkpoint.hpp"
 #include "daemons/ps/core.hpp"
+#include "daemons/ps/row_service.hpp"
 
 namespace trainyard::ps {
 
@@ -42,6 +43,7 @@ class DataPlane {
   struct Settings {
     Identity identity;
     std::string checkpoint_dir;  // of the job; each checkpoint is a directory in it
+    config::TrainSection train;  // of the job
     bool has_follower = false;
     std::string follows;  // endpoint of the shard that this one follows; empty: it serves
   };
@@ -76,11 +78,13 @@ class DataPlane {
   void let_go(std::uint64_t until);
   void keep(std::vector<SavedPart> saves);
   void tell_work(Time began);
+  void answer_rows(net::DataMessage message);
   void write_parts();
 
   std::unique_ptr<net::DataServer> server_;
   Core core_;  // of the serving thread
   const Settings settings_;
+  RowService rows_;  // of the serving thread
   const std::function<void(const Written&)> written_;
   std::atomic<bool> stopping_{false}, promoted_{false}, alone_{false};
   std::uint64_t logged_ = 0;            // entries, of a shard with a follower; applied ones, of a follower

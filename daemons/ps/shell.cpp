@@ -103,6 +103,7 @@ void Shell::serve(const protocol::Roster& roster) {
       std::move(server_), std::move(core),
       DataPlane::Settings{.identity = identity,
                           .checkpoint_dir = environment_.checkpoint_dir,
+                          .train = job_.train,
                           .has_follower = !follows && other.has_value(),
                           .follows = follows && other ? *other : ""},
       [this](const Written& written) { reactor_.post([this, written] { report(written); }); });

@@ -45,10 +45,10 @@ Pair make_pair(std::uint32_t index, std::uint32_t shards, const config::Strategy
   const auto nothing = [](const ps::Written&) {};
   pair.shard =
       std::make_unique<ps::DataPlane>(std::move(*first), ps::Core(identity, plain_sgd(), strategy),
-                                      ps::DataPlane::Settings{identity, directory, true, ""}, nothing);
+                                      ps::DataPlane::Settings{identity, directory, plain_sgd(), true, ""}, nothing);
   pair.follower = std::make_unique<ps::DataPlane>(
       std::move(*second), ps::Core(identity, plain_sgd(), strategy),
-      ps::DataPlane::Settings{identity, directory, false, pair.shard_at}, nothing);
+      ps::DataPlane::Settings{identity, directory, plain_sgd(), false, pair.shard_at}, nothing);
   return pair;
 }
 
