@@ -275,7 +275,7 @@ TEST_CASE("gradients in fewer bytes give nearly the same weights, once each, how
                                    {Compression::fp16, 1e-4},
                                    {Compression::int8, 1e-2},
                                    {Compression::topk, 0.3}}) {
-    const auto gang = [&](std::uint32_t shards, Duration retry) {
+    const auto gang = [&, how = how](std::uint32_t shards, Duration retry) {
       return run({.trainers = 2, .shards = shards, .retry = retry, .strategy = {.compression = how}});
     };
     INFO(static_cast<int>(how));

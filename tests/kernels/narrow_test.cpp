@@ -169,7 +169,7 @@ TEST_CASE("16 bits cost a linear map no more than the rounding of its operands",
     for (const auto& [type, bits] : {std::pair{DType::bf16, 8}, {DType::f16, 11}}) {
       INFO(name_of(map.kind) << " of " << tensor::name_of(type));
       const double unit = std::ldexp(1.0, -bits), product = 2 * unit + unit * unit;
-      each_subject(1, [&](Lab lab) {
+      each_subject(1, [&, type = type](Lab lab) {
         const Tensor narrow = result_of(lab, map, a, b, type);
         double worst = 0;
         for (std::size_t i = 0; i < exact.values.size(); ++i)

@@ -19,7 +19,7 @@ struct Alone {
 class Evaluation {
  public:
   Evaluation(const Graph& graph, std::uint32_t batch, const ops::Backend& backend, const Given& given)
-      : graph_(graph), batch_(batch), backend_(backend), values_(graph.values.size()) {
+      : graph_(graph), backend_(backend), values_(graph.values.size()) {
     for (ValueId id = 0; id < values_.size(); ++id) {
       values_[id].of = graph.signature(id).with_batch(batch);
       give(id, given);
@@ -121,7 +121,6 @@ class Evaluation {
   }
 
   const Graph& graph_;
-  const std::uint32_t batch_;
   const ops::Backend& backend_;
   std::vector<Alone> values_;
 };
