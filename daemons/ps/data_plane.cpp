@@ -140,6 +140,12 @@ void DataPlane::answer_rows(net::DataMessage message) {
     log::warn("a message from a trainer is unreadable and was dropped: {}", header.error().message);
     return;
   }
+  if (settings_.has_follower || !settings_.follows.empty()) {
+    header->kind = protocol::RowsKind::refused;
+    header->reason = "tables of rows have no followers yet; use cluster.replicas 0";
+    server_->send(message.peer, protocol::encode(*header), nullptr);
+    return;
+  }
   auto payload = std::make_shared<net::Payload>(std::move(message.payload));
   const auto bytes = payload->bytes();
   for (const RowReply& reply :
