@@ -1,7 +1,7 @@
 // Sums and copies over the processes of a gang, each of which calls the same operations in the same order.
 // What carries them is behind this: a ring of neighbours over TCP and shared memory. One thread calls a
-// Group; the operations themselves run on a thread of the group, so that the caller computes meanwhile.
-// abort() may come from anywhere.
+// Group; what it submits runs on a thread of the group, so that it computes meanwhile, and on its own once it
+// waits. abort() may come from anywhere.
 #pragma once
 
 #include <atomic>
@@ -35,6 +35,8 @@ class Group {
   virtual Ticket submit(std::vector<Piece> bucket) = 0;
   /// Until this operation and all before it are done.
   virtual Status wait(Ticket ticket) = 0;
+  /// Both in one, without waking the group's thread.
+  virtual Status finish(std::vector<Piece> bucket) = 0;
   static constexpr std::size_t operations_max = 4096;
 
   virtual Status broadcast(std::span<std::byte> bytes, std::uint32_t root) = 0;
@@ -42,7 +44,7 @@ class Group {
   virtual Status reduce_scatter(std::span<float> values) = 0;
   /// Each rank gives its own part (chunk_of) of `values`.
   virtual Status all_gather(std::span<float> values) = 0;
-  Status all_reduce(std::span<float> values) { return wait(submit({piece_of(values)})); }
+  Status all_reduce(std::span<float> values) { return finish({piece_of(values)}); }
 
   /// Ends every operation on every rank with an error.
   virtual void abort(const std::string& reason) = 0;

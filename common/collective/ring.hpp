@@ -1,5 +1,6 @@
-// A ring of neighbours: the thread that moves the bytes, hears of failures and passes them on. Each rank
-// sends values to the next one and short notices back to the previous one over the same connection.
+// A ring of neighbours. Each rank sends values to the next one and short notices back to the previous one
+// over the same connection. One thread at a time moves the bytes, hears of failures and passes them on: the
+// caller's while it waits, else the ring's own.
 #pragma once
 
 #include <condition_variable>
@@ -31,6 +32,7 @@ class Ring final : public Group {
   std::uint32_t ranks() const override { return static_cast<std::uint32_t>(settings_.endpoints.size()); }
   Ticket submit(std::vector<Piece> bucket) override;
   Status wait(Ticket ticket) override;
+  Status finish(std::vector<Piece> bucket) override;
   Status broadcast(std::span<std::byte> bytes, std::uint32_t root) override;
   Status reduce_scatter(std::span<float> values) override;
   Status all_gather(std::span<float> values) override;
@@ -38,14 +40,17 @@ class Ring final : public Group {
 
  private:
   Ticket enqueue(Kind kind, std::uint32_t root, std::vector<Piece> pieces);
-  // What follows runs on the ring's thread.
+  bool over_or_done(Ticket ticket);
+  // What follows belongs to whoever has the turn.
   void run();
+  void help(Ticket ticket);
+  bool go_on();
   bool take_next();
   void begin();
-  bool drive();
+  bool move();
   void complete();
   void add_up();
-  void await_events();
+  void await_events(std::unique_lock<std::mutex>& turn, bool helper);
   void tick();
   void hear();
   void heard(const Notice& notice);
@@ -63,14 +68,15 @@ class Ring final : public Group {
   const Descriptor wake_;
 
   std::mutex mutex_;  // of what follows
-  std::condition_variable done_signal_;
   std::deque<Operation> queue_;
   Ticket submitted_ = 0, done_ = 0;
   std::optional<Error> failed_;
   std::optional<std::string> abort_;
   bool closing_ = false;
 
-  // of the ring's thread
+  std::mutex turn_;                        // of what follows
+  std::condition_variable returned_;       // the turn, to the ring's own thread
+  std::atomic<std::uint32_t> helpers_{0};  // who want the turn before the ring's own thread
   std::optional<Operation> operation_;
   std::optional<Passage> passage_;
   std::vector<float> whole_;  // arrays of all ranks, where they go round whole

@@ -161,7 +161,7 @@ Result<Stepped> RingExchange::step(const Push& push, std::span<float> values) {
   check(push.rows.empty(), "gradients are summed in full");
   check(push.samples > 0 || next_ == 0, "what left belongs to samples");
   write_control(control_, push, group_->rank() == 0);
-  collective::Group::Ticket last = 0;
+  Status done;
   for (; next_ < buckets_.size(); ++next_) {
     const Bucket& bucket = buckets_[next_];
     std::vector<collective::Piece> pieces;
@@ -174,11 +174,15 @@ Result<Stepped> RingExchange::step(const Push& push, std::span<float> values) {
         pieces.push_back(collective::piece_of(zeros));
       }
     }
-    if (next_ + 1 == buckets_.size()) pieces.push_back(collective::piece_of(control_));
-    last = group_->submit(std::move(pieces));
+    if (next_ + 1 < buckets_.size()) {
+      group_->submit(std::move(pieces));
+      continue;
+    }
+    pieces.push_back(collective::piece_of(control_));
+    done = group_->finish(std::move(pieces));
   }
   next_ = 0;
-  if (const Status done = group_->wait(last); !done) return lost(done.error());
+  if (!done) return lost(done.error());
   const std::uint64_t samples = samples_of(control_);
   check(samples <= ~std::uint32_t{0}, "a step's samples can be counted");
   const optim::Contribution all{static_cast<std::uint32_t>(samples), sums_, {}};
