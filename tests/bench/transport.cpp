@@ -30,6 +30,11 @@ std::string Line::hear() const {
   return line;
 }
 
+void give_up(const std::string& reason) {
+  std::fprintf(stderr, "transport: %s\n", reason.c_str());
+  ::_exit(1);
+}
+
 double in_two_processes(const std::function<void(const Line&)>& serve,
                         const std::function<double(const Line&)>& drive) {
   int ends[2], told[2];
@@ -49,8 +54,8 @@ double in_two_processes(const std::function<void(const Line&)>& serve,
   ::close(told[1]);
   double result = 0;
   if (::read(told[0], &result, sizeof(result)) != sizeof(result)) {
-    std::fprintf(stderr, "a side of the rung failed\n");
-    std::exit(1);
+    ::kill(server, SIGKILL);
+    give_up("a side of the rung failed");
   }
   ::waitpid(driver, nullptr, 0);
   ::kill(server, SIGKILL);
@@ -160,7 +165,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "transport BYTES [--rounds N] [--seconds S] [--window N] [--only WORD] [--gang]\n");
     return 2;
   }
-  if (load.window == 1 && std::find(argv, argv + argc, std::string("--window")) == argv + argc)
+  load.warm_up = std::clamp<std::size_t>((std::size_t{64} << 20) / load.bytes, 3, 64);
+  if (std::find(argv, argv + argc, std::string("--window")) == argv + argc)
     load.window = std::clamp<std::size_t>((std::size_t{16} << 20) / load.bytes, 2, 64);
   return gang ? run_gang(load, rounds) : ladder(load, rounds, only);
 }

@@ -35,7 +35,7 @@ double gang(const Load& load, std::uint32_t trainers, const char* shared) {
     const pid_t child = ::fork();
     if (child == 0) {
       auto server = net::DataServer::bind("127.0.0.1");
-      if (!server) std::abort();
+      if (!server) give_up(server.error().message);
       Line(ends[1]).say((*server)->endpoint());
       serve_core(**server, core_of(trainers, shard, shards), Answers::values);
     }
@@ -53,11 +53,11 @@ double gang(const Load& load, std::uint32_t trainers, const char* shared) {
     return out;
   };
   const auto answer = [&](std::size_t client) {
-    if (!clients[client]->receive(20s)) std::abort();
+    if (!clients[client]->receive(20s)) give_up("no answer");
   };
   for (std::size_t i = 0; i < std::size_t{trainers} * shards; ++i) {
     auto client = net::DataClient::connect(endpoints[i % shards]);
-    if (!client) std::abort();
+    if (!client) give_up(client.error().message);
     clients.push_back(std::move(*client));
     if (i < shards) {
       protocol::DataHeader init = header(DataKind::init, i, 0);

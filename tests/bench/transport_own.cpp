@@ -42,14 +42,17 @@ void serve_core(net::DataServer& server, ps::Core core, Answers answers) {
     auto message = server.receive(1s);
     if (!message) continue;
     auto header = protocol::decode_data_header(message->header);
-    if (!header) std::abort();
+    if (!header)
+      give_up("a header is unreadable: " + header.error().message + ", " +
+              std::to_string(message->header.size()) + " and " +
+              std::to_string(message->payload.bytes().size()) + " bytes");
     const bool first = header->kind != DataKind::push && header->kind != DataKind::pull;
     auto payload = std::make_shared<net::Payload>(std::move(message->payload));
     const auto bytes = payload->bytes();
     ps::Outcome outcome =
         core.on({std::move(message->peer), std::move(*header), {bytes, std::move(payload)}});
     for (const ps::Reply& reply : outcome.replies) {
-      if (reply.header.kind == DataKind::refused) std::abort();
+      if (reply.header.kind == DataKind::refused) give_up(reply.header.reason);
       const bool whole = answers == Answers::values || first;
       server.send(reply.peer, protocol::encode(reply.header),
                   whole ? net::SharedBytes(reply.values) : net::SharedBytes(nullptr));
@@ -59,12 +62,14 @@ void serve_core(net::DataServer& server, ps::Core core, Answers answers) {
 
 namespace {
 
+constexpr std::size_t slices_most = 8192;  // that a header holds with ease
+
 enum class Kind : std::uint8_t { null, push, pull, push_pull };
 enum class Way : std::uint8_t { tcp, shared };
 
 std::unique_ptr<net::DataServer> bound(const Line& line) {
   auto server = net::DataServer::bind("127.0.0.1");
-  if (!server) std::abort();
+  if (!server) give_up(server.error().message);
   line.say((*server)->endpoint());
   return std::move(*server);
 }
@@ -86,12 +91,12 @@ double own(const Load& load, Kind kind, Way way, std::size_t piece) {
       [&](const Line& line) {
         net::keep_freed_memory();
         auto client = net::DataClient::connect(line.hear());
-        if (!client) std::abort();
+        if (!client) give_up(client.error().message);
         const auto gradients = std::make_shared<std::vector<float>>(floats, 0.5F);
         std::vector<float> values(floats);
         const auto answer = [&] {
           const auto message = (*client)->receive(10s);
-          if (!message || !protocol::decode_data_header(message->header)) std::abort();
+          if (!message || !protocol::decode_data_header(message->header)) give_up("no answer");
           // Over TCP the bytes lie in memory of this process alone; a trainer takes them from a shared one.
           const auto bytes = message->payload.bytes();
           if (way == Way::shared && bytes.size() == load.bytes)
@@ -99,7 +104,7 @@ double own(const Load& load, Kind kind, Way way, std::size_t piece) {
         };
         if (kind != Kind::null) {
           DataHeader init = header_of(DataKind::init, 0);
-          init.slices = slices_of(floats, piece);
+          init.slices = slices_of(floats, std::max(piece, floats / slices_most));
           init.steps_per_epoch = 1;
           (*client)->send(protocol::encode(init), gradients);
           (*client)->send(protocol::encode(header_of(DataKind::pull, 0)), nullptr);

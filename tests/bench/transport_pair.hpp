@@ -28,6 +28,9 @@ class Line {
   int descriptor_;
 };
 
+/// Says why on stderr and ends the process.
+[[noreturn]] void give_up(const std::string& reason);
+
 /// Each in a process of its own; `serve` is killed when `drive` returns. Gives what drive gave.
 double in_two_processes(const std::function<void(const Line&)>& serve,
                         const std::function<double(const Line&)>& drive);
