@@ -12,6 +12,13 @@ namespace trainyard::optim::kernels {
 inline constexpr std::size_t block_floats = 2048;
 inline constexpr std::size_t states_max = 3;
 
+/// What corrects the delay of gradients; see optim::Delay. A place of a block's begin each.
+struct Lag {
+  const float* seen = nullptr;   // null: there is none
+  float* mean_square = nullptr;  // or null
+  float strength = 0, keep = 0;
+};
+
 /// Values out of place: `next` overlaps nothing else.
 struct Block {
   const float* gradient = nullptr;  // plus `other`, times Numbers::scale
@@ -20,6 +27,7 @@ struct Block {
   float* next = nullptr;
   float* state[states_max] = {};
   std::size_t length = 0;
+  Lag lag;  // sgd, momentum and nesterov: corrected in their own pass, where `other` is null
 };
 
 /// What of a step is the same for all values of a slice.
@@ -32,9 +40,8 @@ struct Kernels {
               float scale, float* out);
   /// Into -bound..bound; NaN stays.
   void (*clamp)(float* values, std::size_t length, float bound);
-  /// Delay compensation of mean gradients in place; see optim::Delay. mean_square: or null.
-  void (*compensate)(float* gradient, const float* value, const float* seen, float* mean_square,
-                     std::size_t length, float strength, float keep);
+  /// Corrects mean gradients in place.
+  void (*compensate)(float* gradient, const float* value, std::size_t length, const Lag& lag);
   /// In double precision, always in the same order.
   double (*square_sum)(const float* values, std::size_t length);
   /// average += add * (value - average)

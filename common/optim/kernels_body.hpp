@@ -46,27 +46,35 @@ void clamp(float* __restrict values, std::size_t length, float bound) {
   }
 }
 
-void compensate_by_constant(float* __restrict gradient, const float* __restrict value,
-                            const float* __restrict seen, std::size_t length, float strength) {
-  TRAINYARD_APART
-  for (std::size_t i = 0; i < length; ++i) {
-    const float g = gradient[i];
-    gradient[i] = g + strength * (g * g) * (value[i] - seen[i]);
-  }
+enum class Delay { none, constant, adaptive };
+
+/// Zheng and others 2017, eq. 10.
+template <Delay delay>
+inline float corrected(float g, float moved, float* __restrict mean_square, std::size_t i, float strength,
+                       float keep, float add) {
+  constexpr float epsilon = 1e-7F;  // of the paper
+  const float square = g * g;
+  if (delay == Delay::none) return g;
+  if (delay == Delay::constant) return g + strength * square * moved;
+  const float mean = keep * mean_square[i] + add * square;
+  mean_square[i] = mean;
+  return g + strength / __builtin_sqrtf(mean + epsilon) * square * moved;
 }
 
-void compensate(float* __restrict gradient, const float* __restrict value, const float* __restrict seen,
-                float* __restrict mean_square, std::size_t length, float strength, float keep) {
-  if (mean_square == nullptr) return compensate_by_constant(gradient, value, seen, length, strength);
-  constexpr float epsilon = 1e-7F;  // of the paper
-  const float add = 1.0F - keep;
+template <Delay delay>
+void compensate_by(float* __restrict gradient, const float* __restrict value, std::size_t length,
+                   const Lag& lag) {
+  const float* __restrict seen = lag.seen;
+  float* __restrict mean_square = lag.mean_square;
+  const float strength = lag.strength, keep = lag.keep, add = 1.0F - keep;
   TRAINYARD_APART
-  for (std::size_t i = 0; i < length; ++i) {
-    const float g = gradient[i], square = g * g;
-    const float mean = keep * mean_square[i] + add * square;
-    mean_square[i] = mean;
-    gradient[i] = g + strength / __builtin_sqrtf(mean + epsilon) * square * (value[i] - seen[i]);
-  }
+  for (std::size_t i = 0; i < length; ++i)
+    gradient[i] = corrected<delay>(gradient[i], value[i] - seen[i], mean_square, i, strength, keep, add);
+}
+
+void compensate(float* gradient, const float* value, std::size_t length, const Lag& lag) {
+  lag.mean_square == nullptr ? compensate_by<Delay::constant>(gradient, value, length, lag)
+                             : compensate_by<Delay::adaptive>(gradient, value, length, lag);
 }
 
 double square_sum(const float* __restrict values, std::size_t length) {
@@ -91,29 +99,41 @@ void average(const float* __restrict values, float* __restrict average, std::siz
   for (std::size_t i = 0; i < length; ++i) average[i] += add * (values[i] - average[i]);
 }
 
-template <bool two>
+template <bool two, Delay delay>
 void sgd(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
   const float* __restrict other = block.other;
   const float* __restrict value = block.value;
+  const float* __restrict seen = block.lag.seen;
+  float* __restrict mean_square = block.lag.mean_square;
   float* __restrict next = block.next;
   const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay;
+  const float strength = block.lag.strength, keep = block.lag.keep, add = 1.0F - keep;
   TRAINYARD_APART
-  for (std::size_t i = 0; i < block.length; ++i)
-    next[i] = value[i] - rate * (scale * (two ? gradient[i] + other[i] : gradient[i]) + decay * value[i]);
+  for (std::size_t i = 0; i < block.length; ++i) {
+    const float mean = scale * (two ? gradient[i] + other[i] : gradient[i]);
+    const float moved = delay == Delay::none ? 0.0F : value[i] - seen[i];
+    const float g = corrected<delay>(mean, moved, mean_square, i, strength, keep, add);
+    next[i] = value[i] - rate * (g + decay * value[i]);
+  }
 }
 
-template <bool two, bool ahead>
+template <bool two, bool ahead, Delay delay>
 void with_velocity(const Block& block, const Numbers& numbers) {
   const float* __restrict gradient = block.gradient;
   const float* __restrict other = block.other;
   const float* __restrict value = block.value;
+  const float* __restrict seen = block.lag.seen;
+  float* __restrict mean_square = block.lag.mean_square;
   float* __restrict next = block.next;
   float* __restrict velocity = block.state[0];
   const float scale = numbers.scale, rate = numbers.rate, decay = numbers.decay, momentum = numbers.momentum;
+  const float strength = block.lag.strength, keep = block.lag.keep, add = 1.0F - keep;
   TRAINYARD_APART
   for (std::size_t i = 0; i < block.length; ++i) {
-    const float g = scale * (two ? gradient[i] + other[i] : gradient[i]) + decay * value[i];
+    const float mean = scale * (two ? gradient[i] + other[i] : gradient[i]);
+    const float moved = delay == Delay::none ? 0.0F : value[i] - seen[i];
+    const float g = corrected<delay>(mean, moved, mean_square, i, strength, keep, add) + decay * value[i];
     const float v = momentum * velocity[i] + g;
     velocity[i] = v;
     next[i] = value[i] - rate * (ahead ? g + momentum * v : v);
@@ -279,6 +299,17 @@ void by_parts(const Block& block, const Numbers& numbers) {
   block.other == nullptr ? one(block, numbers) : two(block, numbers);
 }
 
+template <Rule one, Rule two, Rule constant, Rule adaptive>
+void by_delay(const Block& block, const Numbers& numbers) {
+  if (block.lag.seen == nullptr) return by_parts<one, two>(block, numbers);
+  block.lag.mean_square == nullptr ? constant(block, numbers) : adaptive(block, numbers);
+}
+
+template <bool ahead>
+constexpr Rule velocity_rule =
+    by_delay<with_velocity<false, ahead, Delay::none>, with_velocity<true, ahead, Delay::none>,
+             with_velocity<false, ahead, Delay::constant>, with_velocity<false, ahead, Delay::adaptive>>;
+
 constexpr Kernels named(const char* name) {
   return {name,
           sum,
@@ -286,9 +317,10 @@ constexpr Kernels named(const char* name) {
           compensate,
           square_sum,
           average,
-          by_parts<sgd<false>, sgd<true>>,
-          by_parts<with_velocity<false, false>, with_velocity<true, false>>,
-          by_parts<with_velocity<false, true>, with_velocity<true, true>>,
+          by_delay<sgd<false, Delay::none>, sgd<true, Delay::none>, sgd<false, Delay::constant>,
+                   sgd<false, Delay::adaptive>>,
+          velocity_rule<false>,
+          velocity_rule<true>,
           by_parts<adam<false>, adam<true>>,
           by_parts<adagrad<false>, adagrad<true>>,
           by_parts<rmsprop<false>, rmsprop<true>>,

@@ -40,13 +40,21 @@ class Blocks {
     each(0, [&](std::size_t begin, std::size_t length) {
       set_.sum(parts_.data(), gradient_.parts.size(), begin, length, gradient_.scale, sum_.data());
       if (gradient_.bound) set_.clamp(sum_.data(), length, *gradient_.bound);
-      if (const auto& delay = gradient_.delay)
-        set_.compensate(sum_.data(), value_.data() + begin, delay->seen.data() + begin,
-                        delay->mean_square == nullptr ? nullptr : delay->mean_square + begin, length,
-                        delay->strength, delay->keep);
+      if (gradient_.delay) set_.compensate(sum_.data(), value_.data() + begin, length, lag(begin));
       use(begin, length, sum_.data());
     });
   }
+
+  /// The rule corrects the delay of a single part in its own pass, which reads everything only once:
+  /// lag_left() says by what.
+  void leave_delay() { delay_left_ = gradient_.delay && gradient_.parts.size() == 1 && !gradient_.bound; }
+  kernels::Lag lag(std::size_t begin) const {
+    const auto& delay = gradient_.delay;
+    if (!delay) return {};
+    return {delay->seen.data() + begin, delay->mean_square == nullptr ? nullptr : delay->mean_square + begin,
+            delay->strength, delay->keep};
+  }
+  kernels::Lag lag_left(std::size_t begin) const { return delay_left_ ? lag(begin) : kernels::Lag{}; }
 
   /// As a rule takes it: what is left to scale and to add, it does in its own pass. Calls use(begin, length,
   /// gradient, other) with two parts of the sum, or one and null, still to be multiplied by scale().
@@ -69,7 +77,9 @@ class Blocks {
   float scale() const { return summed_first() ? 1.0F : gradient_.scale; }
 
  private:
-  bool summed_first() const { return gradient_.bound || gradient_.delay || gradient_.parts.empty(); }
+  bool summed_first() const {
+    return gradient_.bound || (gradient_.delay && !delay_left_) || gradient_.parts.empty();
+  }
   template <typename Use>
   void each(std::size_t lead, Use use) const {
     std::size_t begin = std::min(lead, length_);
@@ -82,6 +92,7 @@ class Blocks {
   const std::span<const float> value_;
   const std::size_t length_;
   const Kernels& set_;
+  bool delay_left_ = false;
   alignas(64) std::array<float, kernels::block_floats> sum_;
   std::array<const float*, contributors_max> parts_;
 };
@@ -248,13 +259,15 @@ void update(const config::OptimizerSection& optimizer, double rate, std::uint64_
   rate *= slice.rate;
   if (optimizer.kind == Kind::lars) rate *= lars_ratio(optimizer, slice, target, blocks, set);
   Numbers numbers = numbers_of(optimizer, rate, update, slice);
-  numbers.scale = blocks.scale();
   const Rule rule = rule_of(optimizer, set);
   const bool lamb = optimizer.kind == Kind::lamb;
+  if (optimizer.kind == Kind::sgd) blocks.leave_delay();
+  numbers.scale = blocks.scale();
   double values = 0, directions = 0;
   blocks.each_part(lamb ? 0 : lead_of(target.next.data()),
                    [&](std::size_t begin, std::size_t length, const float* part, const float* other) {
-                     const Block block = block_of(target, begin, length, part, other);
+                     Block block = block_of(target, begin, length, part, other);
+                     block.lag = blocks.lag_left(begin);
                      rule(block, numbers);
                      if (lamb) {
                        values += set.square_sum(block.value, length);

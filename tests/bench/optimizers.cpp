@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "common/optim/kernels.hpp"
@@ -28,7 +29,7 @@ using config::OptimizerKind;
 using config::OptimizerSection;
 
 struct Arrays {
-  std::vector<float> gradient, other, value, next;
+  std::vector<float> gradient, other, value, next, seen, mean_square;
   std::vector<float> state[optim::rule_arrays_max];
 };
 
@@ -112,13 +113,16 @@ Run run_once(const Work& work, std::size_t floats, std::size_t threads) {
   return run;
 }
 
+enum class Correction { none, constant, adaptive };  // of delay
+
 Work rule_work(Arrays& arrays, std::string name, OptimizerKind kind, double bytes, std::size_t contributions,
-               const std::function<void(OptimizerSection&)>& change = {}) {
+               const std::function<void(OptimizerSection&)>& change = {},
+               Correction correction = Correction::none) {
   OptimizerSection rule = config::optimizer_defaults(kind);
   if (change) change(rule);
   return {std::move(name),
           bytes,
-          [&arrays, rule, contributions](const Part& part) {
+          [&arrays, rule, contributions, correction](const Part& part) {
             const std::vector<std::span<const float>> all{
                 std::span(arrays.gradient).subspan(part.begin, part.length),
                 std::span(arrays.other).subspan(part.begin, part.length)};
@@ -134,7 +138,16 @@ Work rule_work(Arrays& arrays, std::string name, OptimizerKind kind, double byte
                                    .next = std::span(arrays.next).subspan(begin, length)};
               for (const auto& array : optim::rule_arrays(rule))
                 target.arrays[array.place] = arrays.state[array.place].data() + begin;
-              optim::update(rule, 1e-3, 10, {.decay = 1e-4}, target, {parts, 0.5f, std::nullopt});
+              optim::Gradient gradient{parts, 0.5f, std::nullopt, std::nullopt};
+              if (correction != Correction::none) {
+                const bool adaptive = correction == Correction::adaptive;
+                gradient.delay =
+                    optim::Delay{.seen = std::span(arrays.seen).subspan(begin, length),
+                                 .mean_square = adaptive ? arrays.mean_square.data() + begin : nullptr,
+                                 .strength = 0.04f,
+                                 .keep = 0.95f};
+              }
+              optim::update(rule, 1e-3, 10, {.decay = 1e-4}, target, gradient);
             }
           },
           {},
@@ -165,7 +178,14 @@ std::vector<Work> works(Arrays& arrays) {
   // gradient and value are read, the next value is written, each array of the rule is read and written; lars
   // reads gradient and value once more for the norms, lamb value and direction, which it writes twice.
   out.push_back(rule_work(arrays, "sgd", OptimizerKind::sgd, 12, 1));
+  // The correction of delay reads what the trainer saw; the adaptive one reads and writes the mean square.
+  out.push_back(
+      rule_work(arrays, "sgd, dc_asgd constant", OptimizerKind::sgd, 16, 1, {}, Correction::constant));
+  out.push_back(
+      rule_work(arrays, "sgd, dc_asgd adaptive", OptimizerKind::sgd, 24, 1, {}, Correction::adaptive));
   out.push_back(rule_work(arrays, "sgd, momentum", OptimizerKind::sgd, 20, 1, moving));
+  out.push_back(rule_work(arrays, "sgd, momentum, dc_asgd adaptive", OptimizerKind::sgd, 32, 1, moving,
+                          Correction::adaptive));
   out.push_back(rule_work(arrays, "sgd, momentum, 2 gradients", OptimizerKind::sgd, 24, 2, moving));
   out.push_back(rule_work(arrays, "adam", OptimizerKind::adam, 28, 1));
   out.push_back(rule_work(arrays, "adam, 2 gradients", OptimizerKind::adam, 32, 2));
@@ -211,21 +231,26 @@ void measure(Arrays& arrays, std::size_t threads, int rounds) {
               rounds);
   std::printf("others used %.1f processors meanwhile; %d of %zu runs waited for one\n",
               std::max(0.0, busy - own) / took, waited, all.size() * static_cast<std::size_t>(rounds));
-  std::printf("%-30s %8s %8s\n", "", "GB/s", "share");
+  std::printf("%-32s %8s %8s %8s\n", "", "GB/s", "share", "ns/float");
   for (const Work& work : all)
-    std::printf("%-30s %8.2f %8.2f\n", work.name.c_str(), median(work.gigabytes), median(work.shares));
+    std::printf("%-32s %8.2f %8.2f %8.3f\n", work.name.c_str(), median(work.gigabytes), median(work.shares),
+                work.bytes / median(work.gigabytes));
 }
 
 /// What the instruction sets are worth where memory is no bound: one block, over and over.
 void measure_sets(int rounds) {
+  using optim::kernels::Block;
   using optim::kernels::Kernels;
-  std::vector<std::vector<float>> data(5, std::vector<float>(optim::kernels::block_floats, 0.1f));
-  const optim::kernels::Block block{data[0].data(),
-                                    nullptr,
-                                    data[1].data(),
-                                    data[2].data(),
-                                    {data[3].data(), data[4].data(), nullptr},
-                                    optim::kernels::block_floats};
+  std::vector<std::vector<float>> data(7, std::vector<float>(optim::kernels::block_floats, 0.1f));
+  const Block block{data[0].data(),
+                    nullptr,
+                    data[1].data(),
+                    data[2].data(),
+                    {data[3].data(), data[4].data(), nullptr},
+                    optim::kernels::block_floats};
+  Block delayed = block;
+  delayed.lag = {data[5].data(), data[6].data(), 0.04f, 0.95f};
+  const Block& late = delayed;
   const optim::kernels::Numbers numbers{
       .rate = 1e-3f, .keep = {0.9f, 0.999f}, .add = {0.1f, 0.001f}, .epsilon = 1e-8f};
   constexpr int repeats = 2000;
@@ -235,18 +260,20 @@ void measure_sets(int rounds) {
     for (std::size_t index = 0; index < optim::kernels::sets; ++index) {
       const Kernels* const set = optim::kernels::at(index);
       if (set == nullptr) continue;
-      for (const auto& [name, rule] : {std::pair{"momentum", set->momentum}, std::pair{"adam", set->adam}}) {
+      for (const auto& [name, rule, of] :
+           {std::tuple{"sgd", set->sgd, &block}, std::tuple{"sgd, dc_asgd adaptive", set->sgd, &late},
+            std::tuple{"momentum", set->momentum, &block}, std::tuple{"adam", set->adam, &block}}) {
         const auto began = std::chrono::steady_clock::now();
-        for (int i = 0; i < repeats; ++i) rule(block, numbers);
+        for (int i = 0; i < repeats; ++i) rule(*of, numbers);
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
         if (round == 0) speeds.push_back({std::string(name) + ", " + set->name, {}});
         speeds[at++].second.push_back(repeats * static_cast<double>(block.length) / took.count() / 1e9);
       }
     }
   }
-  std::printf("a block of %zu floats in the first-level cache, 1 thread\n%-30s %8s\n", block.length, "",
+  std::printf("a block of %zu floats in the first-level cache, 1 thread\n%-32s %8s\n", block.length, "",
               "G/s");
-  for (const auto& [name, values] : speeds) std::printf("%-30s %8.2f\n", name.c_str(), median(values));
+  for (const auto& [name, values] : speeds) std::printf("%-32s %8.2f\n", name.c_str(), median(values));
 }
 
 }  // namespace
@@ -258,6 +285,8 @@ int main(int argc, char** argv) {
   Arrays arrays;
   for (auto* const array : {&arrays.gradient, &arrays.other, &arrays.value, &arrays.next})
     array->assign(floats, 0.1f);
+  arrays.seen.assign(floats, 0.2f);
+  arrays.mean_square.assign(floats, 0.01f);
   for (auto& state : arrays.state) state.assign(floats, 0.01f);
   for (const std::size_t threads : {1, 2}) measure(arrays, threads, rounds);
   measure_sets(rounds);
