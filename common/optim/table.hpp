@@ -99,6 +99,10 @@ class Table {
   /// The opposite of writing pieces(). Errors: corrupt; invalid when another optimizer wrote it.
   static Result<Table> load(const config::TrainSection& train, std::string_view bytes,
                             const Delayed& delayed = std::nullopt);
+  /// The same values and state cut otherwise: every float of `slices` is found in `parts` by its offset in
+  /// the flat array. The parts are of one step. Errors: corrupt when they are not, or lack something.
+  static Result<Table> regroup(const config::TrainSection& train, std::vector<Slice> slices,
+                               std::span<const Table> parts, const Delayed& delayed = std::nullopt);
 
  private:
   struct Array {
@@ -126,6 +130,9 @@ class Table {
   void apply_slice(std::size_t index, const Sum& sum, const Step& step, std::vector<float>& next);
   void apply_rows(std::size_t index, const Sum& sum, const Step& step, std::vector<float>& next);
   std::vector<std::string> array_names() const;
+  /// Everything that is as long as the values, in a fixed order: values, arrays of the rule, the rest.
+  template <typename Self>
+  static auto columns_of(Self& table);
 
   config::TrainSection train_;
   std::vector<Slice> slices_;

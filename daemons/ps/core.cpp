@@ -81,7 +81,13 @@ SavedPart Core::save(std::uint64_t checkpoint) const {
   return {checkpoint, prefix + text, table_->save()};
 }
 
-Status Core::restore(std::string_view part) {
+struct Core::Restored {
+  std::uint64_t checkpoint = 0;
+  std::vector<std::uint64_t> pushes;
+  optim::Table table;
+};
+
+Result<Core::Restored> Core::read(std::string_view part) const {
   std::uint32_t length = 0;
   if (part.size() < prefix_bytes || !part.starts_with(magic)) return broken("not what this program writes");
   std::memcpy(&length, part.data() + magic.size(), sizeof(length));
@@ -104,13 +110,38 @@ Status Core::restore(std::string_view part) {
   }
   auto table = optim::Table::load(train_, part, delayed());
   if (!table) return table.error();
-  gate_ = Gate(identity_.job, identity_.incarnation, identity_.trainers, table->step(),
-               strategy_.backup_trainers);
-  counted_.assign(identity_.trainers, table->step());
-  clocks_ = clocks_of(pushes, strategy_);
-  checkpoint_ = number->get<std::uint64_t>();
-  table_ = std::move(*table);
+  return Restored{number->get<std::uint64_t>(), std::move(pushes), std::move(*table)};
+}
+
+void Core::go_on_from(const Restored& restored, std::uint64_t step) {
+  gate_ = Gate(identity_.job, identity_.incarnation, identity_.trainers, step, strategy_.backup_trainers);
+  counted_.assign(identity_.trainers, step);
+  clocks_ = clocks_of(restored.pushes, strategy_);
+  checkpoint_ = restored.checkpoint;
+}
+
+Status Core::restore(std::string_view part) {
+  auto restored = read(part);
+  if (!restored) return restored.error();
+  go_on_from(*restored, restored->table.step());
+  table_ = std::move(restored->table);
   table_->keep_spare(identity_.trainers + 2);
+  return {};
+}
+
+Status Core::restore_from_others(std::span<const std::string> parts) {
+  std::vector<optim::Table> tables;
+  for (const std::string& part : parts) {
+    auto restored = read(part);
+    if (!restored) return restored.error();
+    if (tables.empty())
+      go_on_from(*restored, restored->table.step());
+    else if (restored->checkpoint != checkpoint_ || restored->pushes != clocks_.all_pushes())
+      return broken("of another checkpoint than the others");
+    tables.push_back(std::move(restored->table));
+  }
+  if (tables.empty()) return broken("there is none");
+  others_ = std::move(tables);
   return {};
 }
 
@@ -165,6 +196,17 @@ void Core::on_init(Arrival arrival, Outcome& outcome) {
     }
     return;
   }
+  if (!others_.empty()) {
+    auto regrouped = optim::Table::regroup(train_, std::move(slices), others_, delayed());
+    if (regrouped && regrouped->steps_per_epoch() != arrival.header.steps_per_epoch)
+      regrouped = Error{Errc::invalid, "the checkpoint is of another batch size or data set"};
+    if (!regrouped) {
+      outcome.replies.push_back(refusal(arrival, regrouped.error().message));
+      return;
+    }
+    others_.clear();
+    return begin_with(std::move(*regrouped), outcome);
+  }
   const auto floats = arrival.payload.floats();
   if (arrival.payload.bytes.size() != floats.size_bytes()) {
     outcome.replies.push_back(
@@ -177,7 +219,11 @@ void Core::on_init(Arrival arrival, Outcome& outcome) {
     outcome.replies.push_back(refusal(arrival, "first values: " + table.error().message));
     return;
   }
-  table_ = std::move(*table);
+  begin_with(std::move(*table), outcome);
+}
+
+void Core::begin_with(optim::Table table, Outcome& outcome) {
+  table_ = std::move(table);
   table_->keep_spare(identity_.trainers + 2);
   for (const auto& [trainer, peer] : pulls_) outcome.replies.push_back(values_for(peer, trainer));
   pulls_.clear();

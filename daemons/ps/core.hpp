@@ -84,6 +84,9 @@ class Core {
 
   /// The part of an earlier checkpoint; before anything else arrives.
   Status restore(std::string_view part);
+  /// All parts of a checkpoint that another number of shards made. Values are there once rank 0 has said
+  /// which are this shard's.
+  Status restore_from_others(std::span<const std::string> parts);
   Outcome on(Arrival arrival);
 
   /// That the table went through.
@@ -97,6 +100,7 @@ class Core {
   bool together() const { return config::in_step(strategy_.update); }
   optim::Table::Delayed delayed() const;
   void on_init(Arrival arrival, Outcome& outcome);
+  void begin_with(optim::Table table, Outcome& outcome);
   void on_pull(Arrival arrival, Outcome& outcome);
   void on_push(Arrival arrival, Outcome& outcome);
   void push_together(Arrival arrival, Outcome& outcome);
@@ -112,6 +116,9 @@ class Core {
   /// What waited for others to push, to mark or to leave.
   void let_go(Outcome& outcome);
   SavedPart save(std::uint64_t checkpoint) const;
+  struct Restored;
+  Result<Restored> read(std::string_view part) const;
+  void go_on_from(const Restored& restored, std::uint64_t step);
   /// Makes the payload of a push the floats that it stands for.
   Status decode(Arrival& arrival) const;
   void on_norm(const Arrival& arrival, Outcome& outcome);
@@ -133,6 +140,7 @@ class Core {
   Counts counts_;
   Gate gate_;
   std::optional<optim::Table> table_;
+  std::vector<optim::Table> others_;         // restored, and not yet regrouped
   std::map<std::uint32_t, Arrival> pushes_;  // of the due step, by rank
   optim::OrderedSum summed_;                 // of the ranks below summed_to_, whose payloads are gone
   std::uint32_t summed_to_ = 0;

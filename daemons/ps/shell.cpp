@@ -151,25 +151,31 @@ void Shell::report(const Written& written) {
   member_->report(protocol::CheckpointFailed{environment_.key, written.step, written.part.error().message});
 }
 
+/// This shard's part, or all of them where another number of shards wrote them.
 Status Shell::restore(Core& core, const std::string& directory) const {
   const std::string path = environment_.checkpoint_dir + "/" + directory;
   const auto manifest = store::read_manifest(path);
   if (!manifest) return manifest.error();
-  const std::string wanted = part_name(environment_.key.task.index % job_.cluster.parameter_servers);
+  const std::uint32_t shards = job_.cluster.parameter_servers;
+  const std::string own = part_name(environment_.key.task.index % shards);
+  std::uint32_t written = 0;
+  for (const store::PartInfo& part : manifest->parts) written += part.file.starts_with("ps-") ? 1 : 0;
+  if (written == 0) return Error{Errc::corrupt, format("{}: no shard wrote a part of it", path)};
+  std::vector<std::string> parts;
   for (const store::PartInfo& part : manifest->parts) {
-    if (part.file != wanted) continue;
-    const auto bytes = store::read_part(path, part);
+    if (written == shards ? part.file != own : !part.file.starts_with("ps-")) continue;
+    auto bytes = store::read_part(path, part);
     if (!bytes) return bytes.error();
-    if (const Status restored = core.restore(*bytes); !restored)
-      return restored.error().with(path + "/" + wanted);
-    if (core.checkpoint() != manifest->step) {
-      return Error{Errc::corrupt, format("{}/{}: is of step {}, the manifest of step {}", path, wanted,
-                                         core.checkpoint(), manifest->step)};
-    }
-    return {};
+    parts.push_back(std::move(*bytes));
   }
-  return Error{Errc::corrupt,
-               format("{}: has no {}; was it written by a gang with other shards?", path, wanted)};
+  if (parts.empty()) return Error{Errc::corrupt, format("{}: has no {}", path, own)};
+  const Status restored = written == shards ? core.restore(parts.front()) : core.restore_from_others(parts);
+  if (!restored) return restored.error().with(path);
+  if (core.checkpoint() != manifest->step) {
+    return Error{Errc::corrupt, format("{}: a part is of checkpoint {}, the manifest of {}", path,
+                                       core.checkpoint(), manifest->step)};
+  }
+  return {};
 }
 
 void Shell::end(int exit_code) {
