@@ -2,6 +2,7 @@
 
 #include "common/base/text.hpp"
 #include "daemons/master/api.hpp"
+#include "daemons/master/pace.hpp"
 
 namespace trainyard::master {
 
@@ -75,8 +76,13 @@ std::string progress_of(const Job& job) {
   const std::uint64_t whole = std::max<std::uint64_t>(by_step ? job.progress.steps : epochs, 1);
   const std::uint64_t part = done ? whole : by_step ? job.progress.step : std::min(epoch, whole);
   const std::string of = epochs > 0 ? format(" of {}", epochs) : "";
-  return format("<span><progress max=\"{}\" value=\"{}\"></progress><small>epoch {}{}</small></span>", whole,
-                part, epoch, of);
+  std::string pace;
+  if (const auto known = job.state == JobState::running ? pace_of(job) : std::nullopt) {
+    pace = format("<br><small title=\"{}\">bound by {}{}</small>", escape_html(known->text), known->bound_by,
+                  known->straggler ? ", waits for " + name(*known->straggler) : "");
+  }
+  return format("<span><progress max=\"{}\" value=\"{}\"></progress><small>epoch {}{}</small>{}</span>",
+                whole, part, epoch, of, pace);
 }
 
 std::string job_row(JobId id, const Job& job) {

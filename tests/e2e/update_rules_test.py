@@ -71,6 +71,17 @@ class UpdateRules(harness.Workspace):
         self.assertEqual(self.steps_while_stopped("update: sync", 2), 0)
         self.assert_succeeds(restarts=0)
 
+    def test_a_stopped_shard_is_waited_for(self):
+        self.EPOCHS = 100
+        job = self.begin(2, "update: async", checkpoint="1h")
+        os.kill(self.pid(job, "ps-0"), signal.SIGSTOP)
+        time.sleep(0.5)
+        before = self.job(self.id)["progress"]["step"]
+        time.sleep(3)  # longer than trainers take until they ask again
+        self.assertEqual(self.job(self.id)["progress"]["step"], before)
+        os.kill(self.pid(job, "ps-0"), signal.SIGCONT)
+        job = self.assert_succeeds(restarts=0)
+
     def test_ssp_waits_at_its_bound(self):
         self.EPOCHS = 150
         self.assertLessEqual(self.steps_while_stopped("update: ssp, staleness: 2", 2), 3)
