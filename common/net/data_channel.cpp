@@ -1,6 +1,7 @@
 #include "common/net/data_channel.hpp"
 
 #include <malloc.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -54,12 +55,10 @@ bool fits(const std::string& header, const SharedBytes& payload) {
   return false;
 }
 
-void wait_on(std::span<zmq::pollitem_t> items, Time until) {
-  try {
-    zmq::poll(items.data(), items.size(), whole_milliseconds(until - now()));
-  } catch (const zmq::error_t& error) {
-    if (error.num() != EINTR) log::warn("the data channel failed: {}", error.what());
-  }
+void wait_on(std::span<pollfd> items, Time until) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now()).count();
+  if (left > 0)
+    static_cast<void>(::poll(items.data(), items.size(), static_cast<int>(std::min(left, 3'600'000L))));
 }
 
 }  // namespace
@@ -115,12 +114,11 @@ std::optional<DataMessage> DataServer::receive(Duration patience) {
   while (true) {
     if (auto got = state_->local && !state_->local->idle() ? spin_for(look, until) : look()) return got;
     const bool sleeps = !state_->local || state_->local->sleep();
-    std::array<zmq::pollitem_t, 3> items{
-        {{state_->tcp->socket().handle(), 0, ZMQ_POLLIN, 0},
-         {nullptr, state_->bell.number(), ZMQ_POLLIN, 0},
-         {nullptr, state_->local ? state_->local->descriptor() : -1, ZMQ_POLLIN, 0}}};
-    const bool has_local = items[2].fd >= 0;
-    if (sleeps) wait_on(std::span(items).first(has_local ? 3 : 2), until);
+    // Of no descriptor, -1, poll says nothing.
+    std::array<pollfd, 3> items{{{state_->tcp->descriptor(), POLLIN, 0},
+                                 {state_->bell.number(), POLLIN, 0},
+                                 {state_->local ? state_->local->descriptor() : -1, POLLIN, 0}}};
+    if (sleeps) wait_on(items, until);
     if (state_->local) state_->local->awake();
     if (items[1].revents != 0) {
       std::uint64_t count = 0;
@@ -246,12 +244,10 @@ std::optional<DataMessage> DataClient::receive(Duration patience) {
   while (true) {
     if (auto got = state_->local ? spin_for(look, until) : look()) return got;
     if (now() >= until) return std::nullopt;
-    std::array<zmq::pollitem_t, 2> items{};
-    std::size_t count = 0;
     const bool sleeps = !state_->local || state_->local->sleep();
-    if (state_->local) items[count++] = {nullptr, state_->local->descriptor(), ZMQ_POLLIN, 0};
-    if (state_->tcp) items[count++] = {state_->tcp->socket().handle(), 0, ZMQ_POLLIN, 0};
-    if (sleeps) wait_on(std::span(items).first(count), until);
+    std::array<pollfd, 2> items{{{state_->local ? state_->local->descriptor() : -1, POLLIN, 0},
+                                 {state_->tcp ? state_->tcp->descriptor() : -1, POLLIN, 0}}};
+    if (sleeps) wait_on(items, until);
     if (state_->local) {
       state_->local->awake();
       state_->local->hear();

@@ -112,10 +112,6 @@ std::optional<TcpMessage> receive_from(zmq::socket_t& socket, bool with_peer) {
 
 }  // namespace
 
-std::chrono::milliseconds whole_milliseconds(Duration patience) {
-  return std::max(std::chrono::milliseconds{0}, std::chrono::ceil<std::chrono::milliseconds>(patience));
-}
-
 TcpServer::TcpServer() : context_(shared_context()), socket_(*context_, zmq::socket_type::router) {}
 TcpServer::~TcpServer() = default;
 
@@ -194,7 +190,9 @@ void TcpClient::send(const std::string& header, SharedBytes payload, Duration pa
     auto sent = socket_.send(first, flags);
     if (!sent) {
       std::array<zmq::pollitem_t, 1> items{{{socket_.handle(), 0, ZMQ_POLLOUT, 0}}};
-      zmq::poll(items, whole_milliseconds(until - std::chrono::steady_clock::now()));
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+      zmq::poll(items, std::max(left, std::chrono::milliseconds{0}));
       sent = socket_.send(first, flags);
     }
     if (!sent) return;

@@ -34,7 +34,8 @@ class TcpServer {
   std::optional<TcpMessage> receive();
   /// A peer that is gone, or whose queue is full, is no error.
   void send(const std::string& peer, const std::string& header, SharedBytes payload);
-  zmq::socket_t& socket() { return socket_; }
+  /// Becomes readable when receive() may have something; only right after it had nothing.
+  int descriptor() const { return socket_.get(zmq::sockopt::fd); }
 
  private:
   TcpServer();
@@ -52,7 +53,8 @@ class TcpClient {
   /// Waits for room in the queue at most so long, then drops the message.
   void send(const std::string& header, SharedBytes payload, Duration patience);
   std::optional<TcpMessage> receive();
-  zmq::socket_t& socket() { return socket_; }
+  /// Becomes readable when receive() may have something; only right after it had nothing.
+  int descriptor() const { return socket_.get(zmq::sockopt::fd); }
 
  private:
   TcpClient();
@@ -60,8 +62,5 @@ class TcpClient {
   zmq::socket_t socket_;
   WaitingBytes waiting_;
 };
-
-/// For zmq::poll: from zero on.
-std::chrono::milliseconds whole_milliseconds(Duration patience);
 
 }  // namespace trainyard::net

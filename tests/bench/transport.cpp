@@ -167,6 +167,6 @@ int main(int argc, char** argv) {
   }
   load.warm_up = std::clamp<std::size_t>((std::size_t{64} << 20) / load.bytes, 3, 64);
   if (std::find(argv, argv + argc, std::string("--window")) == argv + argc)
-    load.window = std::clamp<std::size_t>((std::size_t{16} << 20) / load.bytes, 2, 64);
+    load.window = std::clamp<std::size_t>((std::size_t{8} << 20) / load.bytes, 2, 64);
   return gang ? run_gang(load, rounds) : ladder(load, rounds, only);
 }

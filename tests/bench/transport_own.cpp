@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common/net/data_channel.hpp"
+#include "common/optim/ordered_sum.hpp"
 #include "common/optim/slices.hpp"
 #include "daemons/ps/core.hpp"
 #include "tests/bench/transport_gang.hpp"
@@ -64,7 +65,7 @@ namespace {
 
 constexpr std::size_t slices_most = 8192;  // that a header holds with ease
 
-enum class Kind : std::uint8_t { null, push, pull, push_pull };
+enum class Kind : std::uint8_t { null, sum, push, pull, push_pull };
 enum class Way : std::uint8_t { tcp, shared };
 
 std::unique_ptr<net::DataServer> bound(const Line& line) {
@@ -72,6 +73,23 @@ std::unique_ptr<net::DataServer> bound(const Line& line) {
   if (!server) give_up(server.error().message);
   line.say((*server)->endpoint());
   return std::move(*server);
+}
+
+/// What a shard does with the push of a trainer that is not the last of its step.
+void serve_sum(net::DataServer& server) {
+  optim::OrderedSum sum;
+  while (true) {
+    auto message = server.receive(1s);
+    if (!message) continue;
+    const auto header = protocol::decode_data_header(message->header);
+    if (!header) give_up(header.error().message);
+    if (header->kind == DataKind::push) {
+      auto payload = std::make_shared<net::Payload>(std::move(message->payload));
+      const auto floats = payload->floats();
+      if (!sum.add(header->samples, floats, std::move(payload))) sum.clear();
+    }
+    if (header->kind != DataKind::init) server.send(message->peer, protocol::encode(*header), nullptr);
+  }
 }
 
 /// `piece`: floats of a slice of the table.
@@ -82,6 +100,7 @@ double own(const Load& load, Kind kind, Way way, std::size_t piece) {
       [&](const Line& line) {
         net::keep_freed_memory();
         const auto server = bound(line);
+        if (kind == Kind::sum) serve_sum(*server);
         if (kind != Kind::null)
           serve_core(*server, core_of(1, 0, 1), kind == Kind::push ? Answers::short_ones : Answers::values);
         while (true) {
@@ -132,11 +151,13 @@ std::vector<Rung> own_rungs() {
   };
   return {
       rung("TCP: answered only", Kind::null, Way::tcp),
+      rung("TCP: push, summed", Kind::sum, Way::tcp),
       rung("TCP: push, summed and updated", Kind::push, Way::tcp),
       rung("TCP: the same in slices of 1 KiB", Kind::push, Way::tcp, 256),
       rung("TCP: pull", Kind::pull, Way::tcp),
       rung("TCP: push and pull", Kind::push_pull, Way::tcp),
       rung("shared: answered only", Kind::null, Way::shared),
+      rung("shared: push, summed", Kind::sum, Way::shared),
       rung("shared: push, summed and updated", Kind::push, Way::shared),
       rung("shared: the same in slices of 1 KiB", Kind::push, Way::shared, 256),
       rung("shared: pull", Kind::pull, Way::shared),

@@ -45,9 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::memcpy(memory.bytes().data(), ring.data(), std::min(ring.size(), both));
   send_note(ends->first, {.kind = Note::Kind::offer, .bytes = both}, memory.descriptor());
   if ((notes & 1) != 0)
-    send_note(ends->first, {.kind = Note::Kind::slot, .id = notes >> 4U, .bytes = slot_bytes},
+    send_note(ends->first, {.kind = Note::Kind::slot, .id = std::uint32_t{notes} >> 4U, .bytes = slot_bytes},
               slot.descriptor());
-  if ((notes & 2) != 0) send_note(ends->first, {.kind = Note::Kind::retire, .id = notes >> 2U});
+  if ((notes & 2) != 0)
+    send_note(ends->first, {.kind = Note::Kind::retire, .id = std::uint32_t{notes} >> 2U});
   if ((notes & 4) != 0)
     send_note(ends->first, {.kind = Note::Kind::slot, .id = 1, .bytes = 4096}, slot.descriptor());
 
