@@ -77,6 +77,7 @@ std::unique_ptr<net::DataServer> bound(const Line& line) {
 
 /// What a shard does with the push of a trainer that is not the last of its step.
 void serve_sum(net::DataServer& server) {
+  omp_set_num_threads(1);
   optim::OrderedSum sum;
   while (true) {
     auto message = server.receive(1s);
