@@ -104,7 +104,7 @@ Result<std::unique_ptr<DataServer>> DataServer::bind(const std::string& host, st
   auto state = std::make_unique<State>();
   check(static_cast<bool>(state->bell), "no event descriptor");
   state->tcp = std::move(*tcp);
-  if (shared_memory_wanted()) state->local.emplace(local_name(state->tcp->endpoint()));
+  if (shared_memory_wanted()) state->local.emplace(local_name(state->tcp->endpoint()), server_pool_bytes_max);
   return std::unique_ptr<DataServer>(new DataServer(std::move(state)));
 }
 

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "common/base/log.hpp"
-#include "common/net/data_channel.hpp"
 
 namespace trainyard::net {
 
@@ -15,7 +14,6 @@ namespace {
 
 constexpr std::size_t links_max = 1024;
 constexpr Duration offer_patience = 3s;
-constexpr std::size_t pool_bytes_max = 4 * data_message_bytes_max;
 constexpr std::size_t held_bytes_max = std::size_t{64} << 20;
 constexpr std::size_t published_bytes_min = std::size_t{64} << 10;
 constexpr int events_at_once = 64;
@@ -41,11 +39,12 @@ std::string local_name(const std::string& endpoint) { return "trainyard.tensors.
 LocalLink::Bounds local_bounds() {
   return {.header_bytes_max = data_header_bytes_max,
           .payload_bytes_max = data_message_bytes_max,
-          .slots_bytes_max = pool_bytes_max,
+          .slots_bytes_max = server_pool_bytes_max,
           .held_bytes_max = held_bytes_max};
 }
 
-LocalServer::LocalServer(const std::string& name) : pool_(std::make_shared<SlotPool>(pool_bytes_max)) {
+LocalServer::LocalServer(const std::string& name, std::size_t pool_bytes_max)
+    : pool_(std::make_shared<SlotPool>(pool_bytes_max)) {
   auto listener = listen_locally(name);
   if (!listener) {
     log::debug("tensors come by TCP alone: {}", listener.error().message);

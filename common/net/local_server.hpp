@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "common/net/data_channel.hpp"
 #include "common/net/local_link.hpp"
 
 namespace trainyard::net {
@@ -16,12 +17,15 @@ namespace trainyard::net {
 bool shared_memory_wanted();
 /// Where the server of an endpoint is found by those who share its network name space.
 std::string local_name(const std::string& endpoint);
+/// Of the slots of a shard.
+inline constexpr std::size_t server_pool_bytes_max = 4 * data_message_bytes_max;
 /// Of the links between DataServer and DataClient.
 LocalLink::Bounds local_bounds();
 
 class LocalServer {
  public:
-  explicit LocalServer(const std::string& name);
+  /// Its slots hold so many bytes at most.
+  LocalServer(const std::string& name, std::size_t pool_bytes_max);
 
   struct Received {
     std::uint64_t link;
