@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The trainings of docs/experiments/dc_asgd.md. Each that is over is a line an epoch in a CSV file, and is not run again.
+"""The trainings of docs/experiments/dc_asgd.md. Each that is over is a line an epoch in a CSV file, and not run again.
 
-Usage: dc_asgd.py PICTURES CSV [--stage sweep,rates,seeds,turns] [--processes 1]
-PICTURES is CIFAR-10 as JPEG files (train/<class>/*.jpg, test/<class>/*.jpg): a folder, or a tar of it. The program is taken from
-TRAINYARD_BENCH (default build/release/bench). Each process is one thread. dc_asgd_plot.py makes tables and pictures of
-the CSV.
+Usage: dc_asgd.py PICTURES CSV [--stage sweep,table,rates,seeds,turns] [--processes 1]
+PICTURES is CIFAR-10 as JPEG files (train/<class>/*.jpg, test/<class>/*.jpg): a folder, or a tar of it. The program is
+taken from TRAINYARD_BENCH (default build/release/bench). Each process is one thread. dc_asgd_plot.py makes tables and
+pictures of the CSV.
 """
 
 import argparse
@@ -18,33 +18,36 @@ import tarfile
 import tempfile
 import threading
 
-COLUMNS = ["rule", "trainers", "rate", "lambda", "decay", "seed", "turns", "batch", "epochs", "clip", "declines", "epoch",
-           "train_loss", "train_error", "test_loss", "test_error", "seconds"]
+COLUMNS = ["rule", "trainers", "rate", "lambda", "decay", "seed", "turns", "batch", "epochs", "clip", "declines",
+           "epoch", "train_loss", "train_error", "test_loss", "test_error", "seconds"]
 SIDE, TRAIN, TEST = 16, 10000, 5000
 BATCH, EPOCHS, DECLINES = 32, 8, "5;7"
 RATES = (0.1, 0.2, 0.4)
 SEEDS = (1, 2, 3)
 # What the sweep of stage 1 chose.
-CONSTANT, ADAPTIVE, KEEP = 10, 2, 0.95
-CASES = [("sync", 1)] + [(rule, trainers) for trainers in (4, 8) for rule in ("sync", "async", "constant", "adaptive")]
+CONSTANT, ADAPTIVE, KEEP = 30, 2, 0.95
+CASES = [("sync", 1)] + [(rule, trainers) for trainers in (8, 4)
+                         for rule in ("async", "adaptive", "constant", "sync")]
 
 
 def run(rule, trainers, rate, seed=1, strength=None, keep=None, turns="fixed"):
     """One training, as the program takes it."""
     usual = {"constant": (CONSTANT, 0), "adaptive": (ADAPTIVE, KEEP)}.get(rule, (0, 0))
     strength, keep = usual[0] if strength is None else strength, usual[1] if keep is None else keep
-    return (f"{rule} {trainers} {rate:g} {strength:g} {keep:g} {seed} {turns} {BATCH} {EPOCHS} 0 {DECLINES}")
+    return f"{rule} {trainers} {rate:g} {strength:g} {keep:g} {seed} {turns} {BATCH} {EPOCHS} 0 {DECLINES}"
 
 
 def stages():
-    sweep = [run("async", 8, 0.4)]
-    sweep += [run("adaptive", 8, 0.4, strength=s) for s in (0.5, 1, 2, 4, 8)]
-    sweep += [run("constant", 8, 0.4, strength=s) for s in (0.04, 1, 10, 30)]
-    sweep += [run("adaptive", 8, 0.4, strength=2, keep=k) for k in (0, 0.5)]
+    top, others = max(RATES), sorted(RATES)[-2::-1]
+    sweep = [run("async", 8, top)]
+    sweep += [run("adaptive", 8, top, strength=s) for s in (0.5, 1, 2, 4, 8)]
+    sweep += [run("constant", 8, top, strength=s) for s in (0.04, 1, 10, 30, 100)]
+    sweep += [run("adaptive", 8, top, strength=2, keep=k) for k in (0, 0.5)]
     return {"sweep": sweep,
-            "rates": [run(*case, rate) for rate in reversed(RATES) for case in CASES],
-            "seeds": [run(*case, rate, seed) for rate in reversed(RATES) for seed in SEEDS for case in CASES],
-            "turns": [run(rule, 8, 0.4, seed, turns="shuffled") for seed in SEEDS
+            "table": [run(*case, top, seed) for seed in SEEDS for case in CASES],
+            "rates": [run(*case, rate) for rate in others for case in CASES],
+            "seeds": [run(*case, rate, seed) for rate in others for seed in SEEDS for case in CASES],
+            "turns": [run(rule, 8, top, seed, turns="shuffled") for seed in SEEDS
                       for rule in ("async", "constant", "adaptive")]}
 
 
@@ -62,7 +65,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=pathlib.Path)
     parser.add_argument("csv", type=pathlib.Path)
-    parser.add_argument("--stage", default="sweep,rates,seeds,turns")
+    parser.add_argument("--stage", default="sweep,table,rates,seeds,turns")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     done, rows = finished(options.csv)
@@ -89,9 +92,9 @@ def main():
                 archive.extractall(folder)
 
         def work():
-            program = subprocess.Popen([bench / "dc_asgd", folder, here / "dc_asgd.yaml", str(SIDE), str(TRAIN), str(TEST)],
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                       env=os.environ | {"OMP_NUM_THREADS": "1"})
+            program = subprocess.Popen(
+                [bench / "dc_asgd", folder, here / "dc_asgd.yaml", str(SIDE), str(TRAIN), str(TEST)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
             while True:
                 try:
                     line = todo.get_nowait()
