@@ -95,6 +95,63 @@ std::optional<Pace> pace_of(const Job& job) {
   return pace;
 }
 
+namespace {
+
+struct Family {
+  const char* key;  // as tasks tell it
+  const char* name;
+  const char* help;
+};
+constexpr std::array families{
+    Family{"pace/input", "trainyard_trainer_step_input_seconds", "Of a step: waiting for records."},
+    Family{"pace/compute", "trainyard_trainer_step_compute_seconds", "Of a step: computing."},
+    Family{"pace/exchange", "trainyard_trainer_step_exchange_seconds", "Of a step: exchanging, with waits."},
+    Family{"pushes", "trainyard_shard_pushes", "Pushes that were applied."},
+    Family{"pushes_per_second", "trainyard_shard_pushes_per_second", "Pushes that were applied lately."},
+    Family{"received_bytes_per_second", "trainyard_shard_received_bytes_per_second", "Tensors in."},
+    Family{"sent_bytes_per_second", "trainyard_shard_sent_bytes_per_second", "Tensors out."},
+    Family{"busy", "trainyard_shard_busy", "Share of time that the shard works."},
+    Family{"dropped", "trainyard_shard_dropped_pushes", "Pushes of backup trainers that came too late."},
+    Family{"repeated", "trainyard_shard_repeated_pushes", "Pushes that came again."},
+    Family{"spread/max", "trainyard_shard_spread_steps", "Largest lead of a trainer over another."}};
+constexpr std::string_view histogram = "staleness/";
+
+}  // namespace
+
+std::string pace_metrics(const State& state) {
+  std::map<std::string, std::string> lines;  // by family
+  std::string staleness;
+  for (const auto& [id, job] : state.jobs) {
+    if (job.state != JobState::running) continue;
+    for (const auto& [task, told] : job.told) {
+      const std::string who = format("job=\"{}\",task=\"{}\"", number(id), name(task));
+      for (const Family& family : families) {
+        const auto it = told.metrics.find(family.key);
+        if (it != told.metrics.end())
+          lines[family.name] += format("{}{{{}}} {}\n", family.name, who, it->second);
+      }
+      for (const auto& [key, value] : told.metrics) {
+        const std::string_view steps = std::string_view(key).substr(std::min(key.size(), histogram.size()));
+        if (task.role != Role::ps || !key.starts_with(histogram) || !parse_int(std::string(steps))) continue;
+        staleness += format("trainyard_shard_staleness_pushes{{{},steps=\"{}\"}} {}\n", who,
+                            *parse_int(std::string(steps)), value);
+      }
+    }
+  }
+  std::string out;
+  for (const Family& family : families) {
+    const auto it = lines.find(family.name);
+    if (it != lines.end())
+      out += format("# HELP {0} {1}\n# TYPE {0} gauge\n{2}", family.name, family.help, it->second);
+  }
+  if (!staleness.empty())
+    out +=
+        "# HELP trainyard_shard_staleness_pushes Pushes by how many updates they were behind.\n"
+        "# TYPE trainyard_shard_staleness_pushes gauge\n" +
+        staleness;
+  return out;
+}
+
 Json pace_json(const Job& job) {
   const auto pace = pace_of(job);
   if (!pace) return Json();

@@ -22,4 +22,8 @@ std::optional<Pace> pace_of(const Job& job);
 /// Of pace_of(), and what each task told: for trainers seconds a step, for shards counts.
 Json pace_json(const Job& job);
 
+/// What tasks of running jobs told, in the text format of Prometheus: seconds of a step by part, and of each
+/// shard pushes, bytes and the histogram of staleness.
+std::string pace_metrics(const State& state);
+
 }  // namespace trainyard::master

@@ -174,7 +174,7 @@ std::string metrics_view(const State& state) {
   out += "# HELP trainyard_nodes Nodes, by state.\n# TYPE trainyard_nodes gauge\n";
   for (std::size_t i = 0; i < nodes.size(); ++i)
     line("trainyard_nodes", name(static_cast<NodeState>(i)), nodes[i]);
-  return out;
+  return out + pace_metrics(state);
 }
 
 }  // namespace trainyard::master

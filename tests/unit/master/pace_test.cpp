@@ -54,6 +54,15 @@ TEST_CASE("who waits for a straggler is not bound by the exchange", "[master]") 
   CHECK(json["straggler"] == "trainer-1");
   CHECK(json["tasks"]["trainer-1"]["pace/compute"] == 0.028);
   job.told[{JobId{1}, Role::ps, 0}] = {9, {{"staleness/mean", 1.25}, {"staleness/max", 7.0}}};
+  State state;
+  job.state = JobState::running;
+  job.told[{JobId{1}, Role::ps, 0}].metrics["staleness/03"] = 4;
+  state.jobs.emplace(JobId{1}, job);
+  const std::string metrics = pace_metrics(state);
+  CHECK_THAT(metrics,
+             Catch::Contains("trainyard_trainer_step_compute_seconds{job=\"1\",task=\"trainer-1\"} 0.028\n"));
+  CHECK_THAT(metrics,
+             Catch::Contains("trainyard_shard_staleness_pushes{job=\"1\",task=\"ps-0\",steps=\"3\"} 4\n"));
   CHECK_THAT(pace_of(job)->text, Catch::EndsWith("; staleness 1.2 steps on average, 7 at most"));
 }
 
