@@ -168,6 +168,7 @@ struct DataClient::State {
   }
   Status need_tcp() {
     if (local || tcp) return {};
+    keep_freed_memory();  // for the values that come
     auto made = TcpClient::connect(endpoint);
     if (!made) return made.error();
     tcp = std::move(*made);

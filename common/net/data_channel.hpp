@@ -20,8 +20,9 @@ namespace trainyard::net {
 inline constexpr std::uint64_t data_message_bytes_max = std::uint64_t{256} << 20;
 inline constexpr std::size_t data_header_bytes_max = std::size_t{4} << 20;
 
-/// For the start of a process that receives tensors over TCP, before it has threads: freed memory stays its
-/// own. ZeroMQ allocates each message anew, and fresh pages cost as much as the bytes that come into them.
+/// For a process that receives tensors over TCP, best before it has threads: freed memory stays its own.
+/// ZeroMQ allocates each message anew, and fresh pages cost as much as the bytes that come into them. Clients
+/// do it themselves when they take to TCP.
 void keep_freed_memory();
 
 struct DataMessage {

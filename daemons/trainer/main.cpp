@@ -2,7 +2,6 @@
 #include <cstring>
 
 #include "common/config/read.hpp"
-#include "common/net/data_channel.hpp"
 #include "common/net/reactor.hpp"
 #include "common/runtime/daemon.hpp"
 #include "common/runtime/process.hpp"
@@ -27,7 +26,6 @@ int main(int argc, char** argv) {
   const auto job = config::read_job(*text, environment->job_file, "/");
   if (!job) return runtime::fail(job.error());
 
-  net::keep_freed_memory();
   net::Reactor reactor;
   trainer::Shell shell(reactor, *environment, *job);
   if (const Status started = shell.start(); !started) return runtime::fail(started.error());

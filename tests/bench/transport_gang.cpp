@@ -34,6 +34,7 @@ double gang(const Load& load, std::uint32_t trainers, const char* shared) {
     if (::pipe(ends) != 0) std::abort();
     const pid_t child = ::fork();
     if (child == 0) {
+      net::keep_freed_memory();
       auto server = net::DataServer::bind("127.0.0.1");
       if (!server) give_up(server.error().message);
       Line(ends[1]).say((*server)->endpoint());
@@ -96,7 +97,6 @@ double gang(const Load& load, std::uint32_t trainers, const char* shared) {
 }  // namespace
 
 int run_gang(const Load& load, int rounds) {
-  net::keep_freed_memory();  // shards are forked from here
   std::map<std::pair<std::string, std::uint32_t>, std::vector<double>> measured;
   const std::vector<std::uint32_t> sizes{1, 8, 64};
   for (int i = 0; i < rounds; ++i)

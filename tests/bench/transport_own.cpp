@@ -109,7 +109,6 @@ double own(const Load& load, Kind kind, Way way, std::size_t piece) {
         }
       },
       [&](const Line& line) {
-        net::keep_freed_memory();
         auto client = net::DataClient::connect(line.hear());
         if (!client) give_up(client.error().message);
         const auto gradients = std::make_shared<std::vector<float>>(floats, 0.5F);
