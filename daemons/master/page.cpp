@@ -79,7 +79,7 @@ std::string progress_of(const Job& job) {
   std::string pace;
   if (const auto known = job.state == JobState::running ? pace_of(job) : std::nullopt) {
     pace = format("<br><small title=\"{}\">bound by {}{}</small>", escape_html(known->text), known->bound_by,
-                  known->straggler ? ", waits for " + name(*known->straggler) : "");
+                  known->straggler ? ", slowest: " + name(*known->straggler) : "");
   }
   return format("<span><progress max=\"{}\" value=\"{}\"></progress><small>epoch {}{}</small>{}</span>",
                 whole, part, epoch, of, pace);
