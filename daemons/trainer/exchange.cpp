@@ -17,6 +17,7 @@ using protocol::DataKind;
 namespace {
 
 constexpr Duration poll_patience = 100ms;  // how soon `cancelled` is seen
+constexpr Duration move_patience = 20ms;   // how soon a move is seen, of shards that may move
 
 Time now() { return std::chrono::steady_clock::now(); }
 
@@ -310,7 +311,8 @@ Result<ShardExchange::Answer> ShardExchange::await(std::uint32_t index, const st
       send(index, sent);
       retry_at = now() + settings_.retry;
     }
-    auto message = shard.client->receive(std::min<Duration>(poll_patience, settings_.retry));
+    auto message = shard.client->receive(
+        std::min<Duration>(settings_.addresses != nullptr ? move_patience : poll_patience, settings_.retry));
     if (!message) {
       if (now() < retry_at) continue;
       // The shard applies a step once, however often it hears of it.

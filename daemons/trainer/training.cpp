@@ -170,7 +170,7 @@ Status Training::connect() {
     const bool locally = config::steps_locally(job_.strategy.update);
     if (locally) settings.tensors = LocalSteps::central(settings.tensors, job_.strategy.update);
     settings.shards = shards;
-    settings.addresses = &link_.shards;
+    if (job_.cluster.replicas > 0) settings.addresses = &link_.shards;
     auto exchange = ShardExchange::connect(std::move(settings), link_.cancelled);
     if (!exchange) return exchange.error();
     if (locally) {
