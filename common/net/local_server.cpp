@@ -55,11 +55,16 @@ LocalServer::LocalServer(const std::string& name, std::size_t pool_bytes_max)
   if (events_) watch(events_, listener_.number(), 0);
 }
 
+LocalServer::Links::iterator LocalServer::close(Links::iterator at) {
+  // Payloads that are still held keep the socket open: it is not to call for attention until they go.
+  static_cast<void>(::epoll_ctl(events_.number(), EPOLL_CTL_DEL, at->second.link->descriptor(), nullptr));
+  return links_.erase(at);
+}
+
 void LocalServer::accept() {
   while (Descriptor socket = accept_locally(listener_)) {
-    std::erase_if(links_, [](const auto& one) {
-      return !one.second.heard && now() - one.second.since > offer_patience;
-    });
+    for (auto at = links_.begin(); at != links_.end();)
+      at = !at->second.heard && now() - at->second.since > offer_patience ? close(at) : std::next(at);
     if (links_.size() >= links_max) continue;
     const std::uint64_t id = ++links_ever_;
     watch(events_, socket.number(), id);
@@ -78,7 +83,7 @@ std::optional<LocalServer::Received> LocalServer::receive() {
       last_ = id;
       return Received{id, std::move(*message)};
     }
-    at = open.link->ended() ? links_.erase(at) : std::next(at);
+    at = open.link->ended() ? close(at) : std::next(at);
   }
   return std::nullopt;
 }
@@ -103,7 +108,7 @@ void LocalServer::close_hungriest() {
     if (const std::size_t held = at->second.link->held_bytes(); held > most) worst = at, most = held;
   if (worst == links_.end()) return;
   log::debug("a peer on this node holds {} bytes and does not let go: its link is closed", most);
-  links_.erase(worst);
+  close(worst);
 }
 
 void LocalServer::send(std::uint64_t link, const std::string& header, const SharedBytes& payload) {
@@ -140,7 +145,7 @@ void LocalServer::awake() {
     const auto at = links_.find(id);
     if (at == links_.end()) continue;
     at->second.link->hear();
-    if (at->second.link->ended()) links_.erase(at);
+    if (at->second.link->ended()) close(at);
   }
 }
 

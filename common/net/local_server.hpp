@@ -50,6 +50,7 @@ class LocalServer {
   };
   using Links = std::map<std::uint64_t, Open>;
   void accept();
+  Links::iterator close(Links::iterator at);
   void close_hungriest();
   /// What several links are sent one after the other lies in one slot.
   SharedBytes published(const SharedBytes& payload);

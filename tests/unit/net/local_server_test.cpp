@@ -90,6 +90,25 @@ TEST_CASE("what goes to many lies in one slot", "[net]") {
   }
 }
 
+TEST_CASE("what a dead peer sent can be held, and nobody is called for it again and again", "[net]") {
+  const std::string name = own_name("dead");
+  LocalServer server(name, 8 * mib);
+  auto link = connected(name);
+  REQUIRE(link->send("push", some(mib, 5)) == LocalLink::Sent::yes);
+  const auto held = next(server);
+  REQUIRE(held.has_value());
+  link.reset();
+  for (int i = 0; i < 3; ++i) {
+    CHECK_FALSE(server.receive().has_value());
+    static_cast<void>(server.sleep());
+    server.awake();
+  }
+  CHECK(server.idle());
+  pollfd item{server.descriptor(), POLLIN, 0};
+  CHECK(::poll(&item, 1, 50) == 0);
+  CHECK(held->message.payload.bytes().front() == std::byte{5});
+}
+
 TEST_CASE("links are heard in turn", "[net]") {
   const std::string name = own_name("turns");
   LocalServer server(name, 8 * mib);
