@@ -60,7 +60,11 @@ Result<SharedMemory> SharedMemory::make(std::size_t bytes) {
   if (const int code = ::posix_fallocate(file.number(), 0, static_cast<off_t>(size)); code != 0)
     return failed("no memory", code);
   if (::fcntl(file.number(), F_ADD_SEALS, seals) != 0) return failed("seals", errno);
-  return adopt(std::move(file), size, Access::write);
+  Descriptor kept(::fcntl(file.number(), F_DUPFD_CLOEXEC, 0));
+  if (!kept) return failed("no descriptor", errno);
+  auto made = adopt(std::move(file), size, Access::write);
+  if (made) made->descriptor_ = std::move(kept);
+  return made;
 }
 
 Result<SharedMemory> SharedMemory::adopt(Descriptor file, std::size_t bytes, Access access) {
@@ -75,7 +79,6 @@ Result<SharedMemory> SharedMemory::adopt(Descriptor file, std::size_t bytes, Acc
   void* const memory = ::mmap(nullptr, size, rights, MAP_SHARED | MAP_POPULATE, file.number(), 0);
   if (memory == MAP_FAILED) return failed("mmap", errno);
   SharedMemory out;
-  out.descriptor_ = std::move(file);
   out.first_ = static_cast<std::byte*>(memory);
   out.size_ = size;
   return out;

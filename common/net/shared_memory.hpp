@@ -42,12 +42,14 @@ class SharedMemory {
   /// `bytes` > 0 of zeros, there before this returns: later use cannot fail for want of memory. Rounded up
   /// to whole pages.
   static Result<SharedMemory> make(std::size_t bytes);
-  /// What another process made. Errors: it is not sealed, or of another size.
+  /// What another process made; mapped, the descriptor is not needed any more. Errors: it is not sealed, or
+  /// of another size.
   enum class Access { read, write };
   static Result<SharedMemory> adopt(Descriptor descriptor, std::size_t bytes, Access access);
 
   /// Not to be written where it was adopted for reading.
   std::span<std::byte> bytes() const { return {first_, size_}; }
+  /// To be handed over; -1 where it was adopted.
   int descriptor() const { return descriptor_.number(); }
 
  private:

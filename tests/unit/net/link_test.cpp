@@ -335,6 +335,19 @@ TEST_CASE("memory is its owner's alone, sealed, and refused when it is not", "[n
   std::fclose(file);
 }
 
+TEST_CASE("what a peer shares costs no open files", "[net]") {
+  Pair pair = pair_of();
+  REQUIRE(pair.here->send("first", bytes_of(mib, 1)) == LocalLink::Sent::yes);
+  std::vector<LocalMessage> held;
+  held.push_back(std::move(*pair.there->receive(1s)));
+  for (int i = 0; i < 10; ++i) {
+    REQUIRE(pair.here->send("more", bytes_of(mib, 1)) == LocalLink::Sent::yes);
+    const std::size_t before = open_files();
+    held.push_back(std::move(*pair.there->receive(1s)));
+    CHECK(open_files() == before);
+  }
+}
+
 TEST_CASE("links leave no open files and no memory behind", "[net]") {
   const std::size_t before = open_files();
   for (int i = 0; i < 50; ++i) {
