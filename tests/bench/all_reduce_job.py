@@ -6,8 +6,10 @@ the chief's history has them, without the first epoch; the share is that of two 
 """
 
 import csv
+import gzip
 import pathlib
 import statistics
+import struct
 import subprocess
 import sys
 
@@ -23,7 +25,7 @@ cluster:
 strategy: {{kind: {strategy}}}
 data:
   source: {{kind: mnist, path: {data}}}
-  split: {{train: {train}, validation: {validation}, test: 0, seed: 7}}
+  split: {{train: 0.95, validation: 0.05, test: 0, seed: 7}}
   transform: [{{normalize: mnist}}]
   batch_size: {batch}
 model: {model}
@@ -35,16 +37,27 @@ output: {{path: {output}}}
 """
 
 MLP = "{layers: [flatten, {dense: {units: 256}}, relu, {dense: {units: 128}}, relu, {dense: {units: 10}}]}"
-MODELS = {"mlp": {"model": MLP, "train": 0.95, "validation": 0.05, "batch": 64, "epochs": 4},
-          "resnet20": {"model": "{preset: resnet20}", "train": 0.1, "validation": 0.05, "batch": 64, "epochs": 3}}
+MODELS = {"mlp": {"model": MLP, "records": 60000, "batch": 64, "epochs": 4},
+          "resnet20": {"model": "{preset: resnet20}", "records": 2000, "batch": 64, "epochs": 3}}
 
 
 class Bench(harness.Workspace):
+    def digits(self, records):
+        """The first records of MNIST's parts, in a folder."""
+        folder = self.path / f"mnist-{records}"
+        folder.mkdir(exist_ok=True)
+        for part, count in (("train", records), ("t10k", 500)):
+            for kind, head, each in (("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)):
+                data = gzip.open(harness.SHARED / "data" / "mnist" / f"{part}-{kind}-ubyte.gz").read()
+                cut = data[:4] + struct.pack(">I", count) + data[8:head + count * each]
+                (folder / f"{part}-{kind}-ubyte").write_bytes(cut)
+        return folder
+
     def speed(self, name, trainers, strategy, cores, settings):
         name = f"{name}-{trainers}"
         file = self.path / f"{name}.yaml"
-        file.write_text(JOB.format(name=name, trainers=trainers, strategy=strategy, data=harness.SHARED / "data" / "mnist",
-                                   output=self.path / "out" / name, **settings))
+        file.write_text(JOB.format(name=name, trainers=trainers, strategy=strategy, output=self.path / "out" / name,
+                                   data=self.digits(settings["records"]), **settings))
         done = subprocess.run(["taskset", "-c", cores, self.bin / "trainyard", "run", file, "--executors", "1"],
                               env={**self.env, "OMP_NUM_THREADS": "1"}, cwd=self.path, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True)
