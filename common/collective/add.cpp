@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-// No element is read after a later one was written. Clang finds that out at run time, and takes a pragma that it
-// cannot follow, as with a sanitizer, for a fault.
+// No element is read after a later one was written. Clang finds that out at run time, and takes a pragma
+// that it cannot follow, as with a sanitizer, for a fault.
 #ifdef __clang__
 #define TRAINYARD_APART
 #else
