@@ -17,6 +17,8 @@ namespace {
 // with the number of all rows. A CRC-32 of 4 bytes follows the header and each block.
 constexpr char magic[4] = {'T', 'Y', 'R', '1'};
 constexpr std::uint32_t end_of_file = 0xffffffff;
+/// Below that a team costs more than it brings.
+constexpr std::uint64_t parallel_rows_min = 4096;
 
 struct Header {
   char magic[4];
@@ -112,11 +114,12 @@ Status Table::save(const Write& write) const {
   put_checksum(piece);
   if (Status written = write(std::move(piece)); !written) return written;
   std::uint64_t rows = 0;
+  const bool many = counts().rows >= parallel_rows_min;
   constexpr std::uint32_t at_once = 8;  // so many stripes are twice in memory
   for (std::uint32_t begin = 0; begin < stripes; begin += at_once) {
     std::array<std::vector<std::byte>, at_once> blocks;
     std::array<Status, at_once> statuses;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (many)
     for (std::uint32_t i = 0; i < at_once; ++i) blocks[i] = block_of(begin + i, statuses[i]);
     for (std::uint32_t i = 0; i < at_once; ++i) {
       if (!statuses[i]) return std::move(statuses[i]);

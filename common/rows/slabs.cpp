@@ -26,15 +26,32 @@ std::uint32_t shift_of(std::uint32_t stride) {
 
 }  // namespace
 
-void FreeMemory::operator()(void* memory) const { std::free(memory); }
+void FreeMemory::operator()(std::byte* memory) const {
+  if (mapped_bytes == 0) {
+    std::free(memory);
+  } else {
+    ::munmap(memory, mapped_bytes);
+  }
+}
 
 Memory take_memory(std::size_t bytes) {
-  const std::size_t unit = bytes < page_bytes ? line_bytes : page_bytes;
-  const std::size_t whole = (bytes + unit - 1) / unit * unit;
-  auto* const memory = static_cast<std::byte*>(std::aligned_alloc(unit, whole));
-  check(memory != nullptr, "there is memory for rows");
-  if (unit == page_bytes) ::madvise(memory, whole, MADV_HUGEPAGE);  // only a wish
-  return Memory(memory);
+  if (bytes < page_bytes) {
+    const std::size_t whole = (bytes + line_bytes - 1) / line_bytes * line_bytes;
+    auto* const memory = static_cast<std::byte*>(std::aligned_alloc(line_bytes, whole));
+    check(memory != nullptr, "there is memory for rows");
+    return Memory(memory, FreeMemory{});
+  }
+  // Mapped with a page to spare, so that it can begin with one; what is never touched takes no memory.
+  const std::size_t whole = (bytes + page_bytes - 1) / page_bytes * page_bytes;
+  void* const mapped = ::mmap(nullptr, whole + page_bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  check(mapped != MAP_FAILED, "there is memory for rows");
+  auto* const begin = static_cast<std::byte*>(mapped);
+  const std::size_t before = (page_bytes - reinterpret_cast<std::uintptr_t>(begin) % page_bytes) % page_bytes;
+  if (before > 0) ::munmap(begin, before);
+  ::munmap(begin + before + whole, page_bytes - before);
+  ::madvise(begin + before, whole, MADV_HUGEPAGE);  // only a wish
+  return Memory(begin + before, FreeMemory{whole});
 }
 
 Slabs::Slabs(std::uint32_t stride) : stride_(stride), shift_(shift_of(stride)), blocks_(blocks_max) {}

@@ -14,7 +14,8 @@
 namespace trainyard::rows {
 
 struct FreeMemory {
-  void operator()(void* memory) const;
+  std::size_t mapped_bytes = 0;  // 0: it came from the allocator
+  void operator()(std::byte* memory) const;
 };
 /// Of unknown content, aligned to a cache line; large ones to a huge page.
 using Memory = std::unique_ptr<std::byte, FreeMemory>;

@@ -12,6 +12,7 @@
 #include "common/net/local_link.hpp"
 #include "common/optim/table.hpp"
 #include "common/protocol/codec.hpp"
+#include "common/rows/table.hpp"
 #include "tests/onnx/models.hpp"
 #include "tests/unit/protocol/generate.hpp"
 
@@ -84,6 +85,27 @@ void table(const std::filesystem::path& root) {
   write(root / "table" / "adam", bytes);
 }
 
+void rows(const std::filesystem::path& root) {
+  trainyard::rows::Settings settings{
+      .table = 1, .seed = 5, .width = 3, .first = {trainyard::rows::FirstKind::uniform, 0.5F}};
+  settings.optimizer = config::optimizer_defaults(config::OptimizerKind::adam);
+  settings.admit_after = 2;
+  settings.filter_cells = 512;
+  settings.expire_after = 100;
+  auto made = trainyard::rows::Table::make(settings).value();
+  const std::vector<std::uint64_t> ids{1, 2, 300, ~std::uint64_t{0}};
+  const std::vector<float> gradients(12, 0.25F);
+  const trainyard::rows::Part part{ids, gradients};
+  for (int i = 0; i < 3; ++i) check(made.push({&part, 1}, {.rate = 0.1}).has_value(), "rows are pushed");
+  std::string bytes;
+  const Status saved = made.save([&](std::vector<std::byte> piece) -> Status {
+    bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    return {};
+  });
+  check(saved.has_value(), "rows are saved");
+  write(root / "rows" / "adam", bytes);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -93,6 +115,7 @@ int main(int argc, char** argv) {
   messages(root);
   link(root);
   table(root);
+  rows(root);
   for (const auto& [side, quality] : {std::pair{8u, 90}, {33u, 40}}) {
     const auto picture = data::encode_jpeg(
         {side, side, 3, std::vector<std::uint8_t>(std::size_t{side} * side * 3, 99)}, quality);
