@@ -40,7 +40,7 @@ def run(rule, trainers, rate, seed=1, strength=None, keep=None, turns="fixed"):
 def stages():
     top, others = max(RATES), sorted(RATES)[-2::-1]
     sweep = [run("async", 8, top)]
-    sweep += [run("adaptive", 8, top, strength=s) for s in (0.5, 1, 2, 4, 8)]
+    sweep += [run("adaptive", 8, top, strength=s) for s in (0.5, 1, 2, 4, 8, 32)]
     sweep += [run("constant", 8, top, strength=s) for s in (0.04, 1, 10, 30, 100)]
     sweep += [run("adaptive", 8, top, strength=2, keep=k) for k in (0, 0.5)]
     return {"sweep": sweep,

@@ -8,6 +8,7 @@ Writes FOLDER/dc_asgd_rates.svg, dc_asgd_curves.svg and dc_asgd_lambda.svg. Need
 import collections
 import csv
 import html
+import math
 import pathlib
 import statistics
 import sys
@@ -99,11 +100,12 @@ def name_of(rule, trainers):
     return "SGD" if trainers == 1 else RULES[rule]
 
 
-def shown(values):
-    """Mean and standard deviation: of percents two digits, of losses, which are below 10, three."""
+def shown(values, digits=2):
+    """Mean and standard deviation."""
     if not values:
         return ""
-    digits = 3 if 0 < max(values) < 10 and min(values) > 0 else 2
+    if math.inf in values:
+        return "diverged"
     more = f" ± {spread_of(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{more}"
 
@@ -124,9 +126,10 @@ def rates_table(runs, strength, column):
             of = usual(runs, rule, trainers, strength)
             if not of or (trainers == 1 and rule != "sync"):
                 continue
+            digits = 3 if column.endswith("loss") else 2
             counts = [str(len(of.get(rate, {}))) for rate in rates]
             print(f"| {name_of(rule, trainers)} | {trainers} | "
-                  + " | ".join(shown(last(of[rate], column)) if rate in of else "" for rate in rates)
+                  + " | ".join(shown(last(of[rate], column), digits) if rate in of else "" for rate in rates)
                   + f" | {', '.join(counts)} |")
     print()
 
@@ -180,16 +183,17 @@ def curves_picture(runs, strength, rate, path):
 
 
 def sweep(runs, rate, path):
-    """Test error by lambda, of the two variants."""
+    """What lambda and decay do, of the first seed."""
+    runs = {key: {1: seeds[1]} for key, seeds in runs.items() if 1 in seeds}
     plain = last(usual(runs, "async", 8, {}).get(rate, {}))
     found = {}
-    print(f"8 trainers, rate {rate:g}:\n\n| | lambda | decay | test error, % | training loss | seeds |")
-    print("|---|---|---|---|---|---|")
+    print(f"8 trainers, rate {rate:g}, the first seed:\n\n| | lambda | decay | test error, % | training loss |")
+    print("|---|---|---|---|---|")
     for key, seeds in sorted(runs.items()):
         if key[0] in ("constant", "adaptive", "async") and key[1:3] == (8, rate) and key[5] == "fixed":
             losses = last(seeds, "train_loss")
-            print(f"| {RULES[key[0]]} | {key[3]:g} | {key[4]:g} | {shown(last(seeds))} | {shown(losses)} | "
-                  f"{len(losses)} |")
+            print(f"| {RULES[key[0]]} | {key[3]:g} | {key[4]:g} | "
+                  f"{'' if math.inf in losses else shown(last(seeds))} | {shown(losses, 3)} |")
             if key[4] == (0.95 if key[0] == "adaptive" else 0):
                 found.setdefault(key[0], []).append((key[3], statistics.mean(losses), spread_of(losses)))
     print()
