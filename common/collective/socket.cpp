@@ -45,11 +45,6 @@ std::string endpoint_text(const std::string& host, int port) {
 
 }  // namespace
 
-void Descriptor::reset() {
-  if (number_ >= 0) ::close(number_);
-  number_ = -1;
-}
-
 Error system_error(const std::string& what) {
   return {Errc::io, format("{}: {}", what, std::strerror(errno))};
 }

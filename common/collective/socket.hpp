@@ -1,4 +1,4 @@
-// Owned file descriptors, and blocking talk over sockets with a deadline, as the greetings of a ring need it.
+// Blocking talk over sockets with a deadline, as the greetings of a ring need it.
 // Any thread; one at a time for each socket.
 #pragma once
 
@@ -8,33 +8,12 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <utility>
 
+#include "common/base/descriptor.hpp"
 #include "common/base/result.hpp"
 #include "common/base/time.hpp"
 
 namespace trainyard::collective {
-
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() { reset(); }
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    if (this != &other) {
-      reset();
-      number_ = std::exchange(other.number_, -1);
-    }
-    return *this;
-  }
-  int number() const { return number_; }
-  explicit operator bool() const { return number_ >= 0; }
-  void reset();
-
- private:
-  int number_ = -1;
-};
 
 /// Until when somebody waits; `cancelled` ends it early.
 struct Wait {

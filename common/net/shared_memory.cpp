@@ -27,10 +27,6 @@ std::size_t whole_pages(std::size_t bytes) {
 
 }  // namespace
 
-void Descriptor::reset() {
-  if (number_ >= 0) ::close(std::exchange(number_, -1));
-}
-
 SharedMemory::SharedMemory(SharedMemory&& other) noexcept
     : descriptor_(std::move(other.descriptor_)),
       first_(std::exchange(other.first_, nullptr)),

@@ -15,27 +15,12 @@
 #include <system_error>
 #include <vector>
 
+#include "common/base/descriptor.hpp"
 #include "common/base/text.hpp"
 
 namespace trainyard::store {
 
 namespace {
-
-/// A descriptor that closes itself; close() tells what close(2) said, once.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int number() const { return number_; }
-  bool close() { return ::close(std::exchange(number_, -1)) == 0; }
-
- private:
-  int number_;
-};
 
 Error io_error(const std::string& path, const char* what, int code = errno) {
   const bool full = code == ENOSPC || code == EDQUOT;

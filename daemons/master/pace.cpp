@@ -14,23 +14,23 @@ constexpr double straggler_factor = 1.25;
 constexpr std::array parts{"input", "compute", "exchange"};
 using Seconds = std::array<double, parts.size()>;  // a step, by part
 
-struct Walker {
+struct StepTimes {
   TaskId task;
   Seconds seconds{};
   double own() const { return seconds[0] + seconds[1]; }
   double whole() const { return own() + seconds[2]; }
 };
 
-std::vector<Walker> walkers(const Job& job) {
-  std::vector<Walker> out;
+std::vector<StepTimes> step_times(const Job& job) {
+  std::vector<StepTimes> out;
   for (const auto& [task, told] : job.told) {
     if (task.role != Role::trainer) continue;
-    Walker walker{task, {}};
+    StepTimes times{task, {}};
     for (std::size_t i = 0; i < parts.size(); ++i) {
       const auto it = told.metrics.find(format("pace/{}", parts[i]));
-      if (it != told.metrics.end()) walker.seconds[i] = it->second;
+      if (it != told.metrics.end()) times.seconds[i] = it->second;
     }
-    if (walker.whole() > 0) out.push_back(walker);
+    if (times.whole() > 0) out.push_back(times);
   }
   return out;
 }
@@ -55,10 +55,10 @@ std::string shares_text(const Seconds& seconds) {
 }  // namespace
 
 std::optional<Pace> pace_of(const Job& job) {
-  const std::vector<Walker> all = walkers(job);
+  const std::vector<StepTimes> all = step_times(job);
   if (all.empty()) return std::nullopt;
-  const auto slowest = std::max_element(all.begin(), all.end(),
-                                        [](const Walker& a, const Walker& b) { return a.own() < b.own(); });
+  const auto slowest = std::max_element(
+      all.begin(), all.end(), [](const StepTimes& a, const StepTimes& b) { return a.own() < b.own(); });
   std::vector<double> others;
   Seconds seconds{};
   for (auto it = all.begin(); it != all.end(); ++it) {

@@ -65,7 +65,7 @@ void DataPlane::serve() {
     // What was lost on the way is sent again; the follower knows what it has.
     if (!log_.empty() && !follower_.empty() && began - follower_heard_ > follower_patience) {
       follower_heard_ = began;
-      for (const auto& [number, entry] : log_) send_entry(number, entry);
+      for (const auto& [number, entry] : log_) send_entry(entry);
     }
     tell_work(began);
   }
@@ -115,7 +115,7 @@ void DataPlane::answer(net::DataMessage message) {
   entry.replies = std::move(outcome.replies);
   entry.header.log = ++logged_;
   const Entry& kept = log_.emplace(logged_, std::move(entry)).first->second;
-  if (!follower_.empty()) send_entry(logged_, kept);
+  if (!follower_.empty()) send_entry(kept);
 }
 
 void DataPlane::send(const Reply& reply) {

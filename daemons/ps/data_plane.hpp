@@ -73,7 +73,7 @@ class DataPlane {
   void serve();
   void answer(net::DataMessage message);
   void hear_follower(const std::string& peer, const protocol::DataHeader& header);
-  void send_entry(std::uint64_t number, const Entry& entry);
+  void send_entry(const Entry& entry);
   void send(const Reply& reply);
   void let_go(std::uint64_t until);
   void keep(std::vector<SavedPart> saves);

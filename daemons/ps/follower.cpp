@@ -25,7 +25,7 @@ bool of_this_life(const DataHeader& header, const Identity& identity) {
 
 // ---- the shard
 
-void DataPlane::send_entry(std::uint64_t, const Entry& entry) {
+void DataPlane::send_entry(const Entry& entry) {
   net::SharedBytes bytes;
   bytes.view = entry.payload->bytes();
   bytes.owner = entry.payload;
@@ -49,7 +49,7 @@ void DataPlane::hear_follower(const std::string& peer, const DataHeader& header)
   if (header.kind == DataKind::logged) return;
   if (follower_ != peer) log::info("the follower is there");
   follower_ = peer;
-  for (const auto& [number, entry] : log_) send_entry(number, entry);
+  for (const auto& [number, entry] : log_) send_entry(entry);
 }
 
 // ---- the follower

@@ -45,7 +45,7 @@ Status Shell::serve() {
            },
        .session = nullptr,
        .other_magic = collective::ring_magic,
-       .other = [this](int socket) { link_.ring.adopt(collective::Descriptor(socket)); }});
+       .other = [this](int socket) { link_.ring.adopt(Descriptor(socket)); }});
   if (!server) return server.error();
   server_ = std::move(*server);
   return {};

@@ -60,7 +60,6 @@ class Training {
   Status build(const graph::InputShape& input);
   Status await_roster();
   Status connect();
-  Status resume();
   Status train();
   Status train_step(std::uint64_t step);
   Status train_batch(Push& push, bool last);
