@@ -95,7 +95,8 @@ void check_strategy(const Node& root, const JobSpec& spec, Problems& problems) {
   }
   if (strategy.update == UpdateRule::dc_asgd && spec.train.optimizer.kind == OptimizerKind::lars)
     at("train.optimizer.kind",
-       "lars needs the norm of a gradient before it is corrected; dc_asgd goes with the others");
+       "lars needs the norm of a gradient before dc_asgd corrects it; use another optimizer, or update "
+       "async");
   if (steps_locally(strategy.update)) {
     if (strategy.compression != Compression::none)
       at("strategy.compression", "is of gradients, and this rule sends values and changes; use none");

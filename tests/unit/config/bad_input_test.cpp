@@ -73,6 +73,27 @@ TEST_CASE("options that contradict each other point at one of them", "[config]")
              Catch::StartsWith("--set data.split.train=0.5") || Catch::Contains("sum to 0.7"));
 }
 
+TEST_CASE("update rules are held against what they do not go with", "[config]") {
+  const auto error = [](const std::string& more) { return job_error(example + more); };
+  using Catch::Contains;
+  CHECK_THAT(error("strategy: {update: asynch}\n"), Contains("did you mean 'async'?"));
+  CHECK_THAT(error("strategy: {backup_trainers: 1}\n"),
+             Contains("strategy.backup_trainers: 1 of 1 trainers; at least one has to be waited for"));
+  CHECK_THAT(error("cluster: {trainers: 3}\nstrategy: {update: ssp, backup_trainers: 1}\n"),
+             Contains("only update sync waits for trainers; use 0"));
+  CHECK_THAT(error("cluster: {parameter_servers: 0}\nstrategy: {kind: local, update: async}\n"),
+             Contains("strategy.update: strategy local"));
+  CHECK_THAT(error("strategy: {update: easgd, compression: bf16}\n"), Contains("strategy.compression: "));
+  CHECK_THAT(error("strategy: {update: local_sgd}\ntrain: {ema: {decay: 0.9}}\n"), Contains("train.ema: "));
+  CHECK_THAT(error("strategy: {update: dc_asgd}\ntrain: {optimizer: {kind: lars}}\n"),
+             Contains("use another optimizer, or update async"));
+  CHECK_THAT(error("cluster: {parameter_servers: 0, replicas: 1}\nstrategy: {kind: all_reduce}\n"),
+             Contains("cluster.replicas: "));
+  CHECK_THAT(error("cluster: {replicas: 2}\n"), Contains("cluster.replicas: 2 is outside 0..1"));
+  CHECK(error("cluster: {trainers: 3, replicas: 1}\nstrategy: {update: dc_asgd, dc_asgd: {lambda: 0.5}}\n")
+            .empty());
+}
+
 TEST_CASE("an unknown layer gets a hint", "[config]") {
   CHECK(
       job_error(
